@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Near control transfers and software interrupts. */
+#include "internal.h"
+
+/**
+ * branch() - go on elsewhere in the code segment
+ * @ctxt: context
+ * @target: offset; cut to @size
+ * @size: operand size
+ *
+ * Return: EMULATE_DONE, or EMULATE_FAULT with #GP(0) if the target is outside the segment or not
+ * canonical.
+ */
+enum emulate_status branch(struct emulate_ctxt *ctxt, u64 target, unsigned int size)
+{
+	struct emulate_segment cs;
+
+	target &= size_mask(size);
+	if (in_long64(ctxt)) {
+		if (!is_canonical(ctxt, target))
+			return raise_gp0(ctxt);
+	} else {
+		ctxt->ops->get_segment(ctxt, SEG_CS, &cs);
+		if (target > cs.limit)
+			return raise_gp0(ctxt);
+	}
+	ctxt->rip = target;
+	return EMULATE_DONE;
+}
+
+static enum emulate_status branch_relative(struct emulate_ctxt *ctxt)
+{
+	return branch(ctxt, ctxt->insn.next_rip + ctxt->insn.imm, ctxt->insn.operand_size);
+}
+
+enum emulate_status run_jmp(struct emulate_ctxt *ctxt)
+{
+	return branch_relative(ctxt);
+}
+
+enum emulate_status run_jmp_ind(struct emulate_ctxt *ctxt)
+{
+	return branch(ctxt, ctxt->dst.value, ctxt->insn.operand_size);
+}
+
+enum emulate_status run_jcc(struct emulate_ctxt *ctxt)
+{
+	return condition(ctxt->rflags, ctxt->insn.opcode) ? branch_relative(ctxt) : EMULATE_DONE;
+}
+
+/* The return address is pushed before the target is looked at. */
+static enum emulate_status call(struct emulate_ctxt *ctxt, u64 target)
+{
+	enum emulate_status status = push(ctxt, ctxt->insn.operand_size, ctxt->insn.next_rip);
+
+	return status == EMULATE_DONE ? branch(ctxt, target, ctxt->insn.operand_size) : status;
+}
+
+enum emulate_status run_call(struct emulate_ctxt *ctxt)
+{
+	return call(ctxt, ctxt->insn.next_rip + ctxt->insn.imm);
+}
+
+enum emulate_status run_call_ind(struct emulate_ctxt *ctxt)
+{
+	return call(ctxt, ctxt->dst.value);
+}
+
+enum emulate_status run_ret(struct emulate_ctxt *ctxt)
+{
+	enum emulate_status status;
+	u64 target;
+
+	status = pop(ctxt, ctxt->insn.operand_size, &target);
+	if (status != EMULATE_DONE)
+		return status;
+	drop_stack(ctxt, ctxt->insn.imm);
+	return branch(ctxt, target, ctxt->insn.operand_size);
+}
+
+/* LOOP, LOOPE, LOOPNE, JCXZ: the counter is as wide as addresses are. */
+enum emulate_status run_loop(struct emulate_ctxt *ctxt)
+{
+	unsigned int size = ctxt->insn.address_size, op = ctxt->insn.op;
+	u64 count = read_gpr(ctxt, GPR_RCX, size);
+
+	if (op == INSN_JCXZ)
+		return count ? EMULATE_DONE : branch_relative(ctxt);
+	count = (count - 1) & size_mask(size);
+	write_gpr(ctxt, GPR_RCX, size, count);
+	if (!count || (op == INSN_LOOPE && !(ctxt->rflags & FLAG_ZF)) ||
+	    (op == INSN_LOOPNE && (ctxt->rflags & FLAG_ZF)))
+		return EMULATE_DONE;
+	return branch_relative(ctxt);
+}
+
+/* Flags, CS and IP on the stack; CS:IP from the table at IDTR's base, which need not be 0. */
+static enum emulate_status real_interrupt(struct emulate_ctxt *ctxt, u8 vector)
+{
+	struct emulate_segment cs;
+	struct emulate_table idt;
+	enum emulate_status status;
+	u16 entry[2];
+
+	ctxt->ops->get_table(ctxt, TABLE_IDT, &idt);
+	if (vector * 4 + 3 > idt.limit)
+		return emulate_raise_error(ctxt, VECTOR_GP, vector * 8 + 2);
+	status = read_system(ctxt, idt.base + vector * 4, entry, sizeof(entry));
+	ctxt->ops->get_segment(ctxt, SEG_CS, &cs);
+	if (status == EMULATE_DONE)
+		status = push(ctxt, 2, ctxt->rflags);
+	if (status == EMULATE_DONE)
+		status = push(ctxt, 2, cs.selector);
+	if (status == EMULATE_DONE)
+		status = push(ctxt, 2, ctxt->rip);
+	if (status != EMULATE_DONE)
+		return status;
+	ctxt->rflags &= ~(FLAG_IF | FLAG_TF | FLAG_AC | FLAG_RF);
+	ctxt->rip = entry[0];
+	ctxt->no_step = true;
+	return load_real_segment(ctxt, SEG_CS, entry[1]);
+}
+
+enum emulate_status emulate_real_interrupt(struct emulate_ctxt *ctxt, u8 vector)
+{
+	begin(ctxt);
+	return finish(ctxt, real_interrupt(ctxt, vector));
+}
+
+static enum emulate_status soft_interrupt(struct emulate_ctxt *ctxt, u8 vector)
+{
+	if (ctxt->mode == EMULATE_REAL)
+		return real_interrupt(ctxt, vector);
+	ctxt->no_step = true;
+	return ctxt->ops->special(ctxt, SPECIAL_SOFT_INT, vector);
+}
+
+enum emulate_status run_int(struct emulate_ctxt *ctxt)
+{
+	switch (ctxt->insn.op) {
+	case INSN_INT3:
+		return soft_interrupt(ctxt, VECTOR_BP);
+	case INSN_INT1:
+		return soft_interrupt(ctxt, VECTOR_DB);
+	case INSN_INTO:
+		return ctxt->rflags & FLAG_OF ? soft_interrupt(ctxt, VECTOR_OF) : EMULATE_DONE;
+	default:
+		break;
+	}
+	if (ctxt->mode == EMULATE_VM86 && (ctxt->rflags & FLAG_IOPL) != FLAG_IOPL) {
+		if (ctxt->ops->get_cr(ctxt, 4) & CR4_VME_BIT)
+			return EMULATE_UNSUPPORTED;
+		return raise_gp0(ctxt);
+	}
+	return soft_interrupt(ctxt, ctxt->insn.imm);
+}
+
+/* Two signed bounds in memory; the second is not read if the first is broken. */
+enum emulate_status run_bound(struct emulate_ctxt *ctxt)
+{
+	unsigned int size = ctxt->insn.operand_size, seg = ctxt->insn.segment;
+	s64 index = (s64)sign_extend(ctxt->dst.value, size);
+	u64 offset = emulate_effective_address(ctxt), bound;
+	enum emulate_status status;
+
+	status = read_number(ctxt, seg, offset, size, &bound);
+	if (status != EMULATE_DONE)
+		return status;
+	if (index < (s64)sign_extend(bound, size))
+		return emulate_raise(ctxt, VECTOR_BR);
+	offset = (offset + size) & size_mask(ctxt->insn.address_size);
+	status = read_number(ctxt, seg, offset, size, &bound);
+	if (status != EMULATE_DONE)
+		return status;
+	return index > (s64)sign_extend(bound, size) ? emulate_raise(ctxt, VECTOR_BR) :
+						       EMULATE_DONE;
+}
+
+enum emulate_status run_ud(struct emulate_ctxt *ctxt)
+{
+	return emulate_raise(ctxt, VECTOR_UD);
+}

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* A VM's slots: changes by user space, lookups by vCPUs. */
+#ifndef MMU_MEMSLOT_H
+#define MMU_MEMSLOT_H
+
+#include <linux/bitops.h>
+
+#include "mmu/slots.h"
+#include "vmm.h"
+
+#define MAX_SLOTS	32764	/* what KVM has on x86: user space counts on ids up to there */
+
+void memslots_create(struct okvm_vm *vm);
+void memslots_destroy(struct okvm_vm *vm);
+long memslot_set(struct okvm_vm *vm, void *arg);
+struct okvm_slot *memslot_by_id(struct okvm_vm *vm, u32 id);
+
+/**
+ * memslot_find - the slot that has a guest page, or NULL
+ * @vcpu: the vCPU, between okvm_slots_begin() and okvm_slots_end()
+ * @gfn: the page
+ */
+static inline struct okvm_slot *memslot_find(struct okvm_vcpu *vcpu, u64 gfn)
+{
+	return slots_find(vcpu->slots_held, gfn, &vcpu->mmu.slot_hint);
+}
+
+static inline bool memslot_writable(const struct okvm_slot *slot)
+{
+	return !(slot->flags & KVM_MEM_READONLY);
+}
+
+/**
+ * memslot_mark_dirty - note a write in the slot's dirty log, if it has one
+ * @slot: the slot
+ * @gfn: a page of it; it is written already, or its entry is writable already
+ */
+static inline void memslot_mark_dirty(const struct okvm_slot *slot, u64 gfn)
+{
+	if (slot->dirty)
+		set_bit(gfn - slot->base, slot->dirty);
+}
+
+/* Bytes of an access that are in the page of its first. */
+static inline unsigned int to_page_end(u64 address, unsigned int len)
+{
+	return min_t(unsigned int, len, PAGE_SIZE - offset_in_page(address));
+}
+
+#endif

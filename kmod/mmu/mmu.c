@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* The MMU's life with the module, a VM and a vCPU, and its ioctls and capabilities. */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
+#include <linux/mem_encrypt.h>
+#include <linux/mmu_notifier.h>
+#include <linux/printk.h>
+
+#include "mmu/dirty.h"
+#include "mmu/memslot.h"
+#include "mmu/tdp.h"
+
+/**
+ * okvm_mmu_setup - at module load, when the backend is set up
+ *
+ * Return: 0, or -EOPNOTSUPP: no nested paging.
+ */
+int __init okvm_mmu_setup(void)
+{
+	if (!okvm_hw.tdp) {
+		pr_err("requires nested paging (NPT), which this CPU does not have\n");
+		return -EOPNOTSUPP;
+	}
+	tdp_format = npt_format;
+	tdp_format.addr &= ~sme_me_mask;
+	tdp_format.encrypt = sme_me_mask;
+	fault_setup();
+	return 0;
+}
+
+/** okvm_mmu_unsetup - at module unload: no callback of ours runs after this */
+void okvm_mmu_unsetup(void)
+{
+	mmu_notifier_synchronize();
+}
+
+/**
+ * okvm_mmu_vm_create - a new VM's part
+ * @vm: the VM; vm->mm is set
+ *
+ * Context: may sleep; no grace period, nothing allocated but a small struct.
+ * Return: 0, -ENOMEM, -EINTR.
+ */
+int okvm_mmu_vm_create(struct okvm_vm *vm)
+{
+	memslots_create(vm);
+	return mm_link_create(vm);
+}
+
+/**
+ * okvm_mmu_vm_release - stop the notifier and free all tables
+ * @vm: the VM; no vCPU runs it again
+ *
+ * Context: may sleep; in steps.
+ */
+void okvm_mmu_vm_release(struct okvm_vm *vm)
+{
+	mm_link_release(vm);
+	tdp_free_all(vm);
+	mm_link_put(vm);
+}
+
+/**
+ * okvm_mmu_vm_destroy - free the slots
+ * @vm: the VM, after okvm_mmu_vm_release()
+ */
+void okvm_mmu_vm_destroy(struct okvm_vm *vm)
+{
+	memslots_destroy(vm);
+}
+
+/** okvm_mmu_pages - pages that a VM's second-level tables take now */
+long okvm_mmu_pages(struct okvm_vm *vm)
+{
+	return atomic_long_read(&vm->mmu.link->pages);
+}
+
+/**
+ * okvm_mmu_load - give a vCPU its second-level root
+ * @vcpu: the vCPU, loaded; on REQ_MMU_RELOAD
+ *
+ * Context: may sleep.
+ * Return: 0 or -ENOMEM.
+ */
+int okvm_mmu_load(struct okvm_vcpu *vcpu)
+{
+	int err = tdp_make_root(vcpu->vm);
+
+	if (err)
+		return err;
+	vcpu->mmu.root = READ_ONCE(vcpu->vm->mmu.root);
+	okvm_backend->set_root(vcpu, vcpu->mmu.root | tdp_format.encrypt);
+	return 0;
+}
+
+/**
+ * okvm_mmu_vcpu_reset - the vCPU was reset, or its paging mode changed
+ * @vcpu: the vCPU, loaded
+ *
+ * With nested paging the mode makes no difference to the root; a reset control block needs it anew.
+ */
+void okvm_mmu_vcpu_reset(struct okvm_vcpu *vcpu)
+{
+	okvm_request(vcpu, REQ_MMU_RELOAD);
+}
+
+/** okvm_mmu_vcpu_free - the end of a vCPU, whether or not it ever ran */
+void okvm_mmu_vcpu_free(struct okvm_vcpu *vcpu)
+{
+	struct okvm_vcpu_mmu *mmu = &vcpu->mmu;
+
+	while (mmu->nr_tables)
+		free_page((unsigned long)mmu->tables[--mmu->nr_tables]);
+}
+
+/*
+ * KVM_TRANSLATE: KVM API document, 4.11. The walk is a supervisor read by the vCPU as it stands;
+ * KVM tells no rights, and so neither do we.
+ */
+static long translate(struct okvm_vcpu *vcpu, void *arg)
+{
+	struct kvm_translation *tr = arg;
+	struct okvm_walk_fault fault;
+	gpa_t gpa;
+	int r;
+
+	r = okvm_translate(vcpu, tr->linear_address, ACCESS_READ, &gpa, &fault);
+	if (r < 0)
+		return r;
+	tr->valid = !r;
+	tr->physical_address = r ? ~0ULL : gpa;
+	tr->writeable = 1;
+	tr->usermode = 0;
+	return 0;
+}
+
+const struct okvm_ioctl okvm_mmu_vm_ioctls[] = {
+	{ KVM_SET_USER_MEMORY_REGION, .vm = memslot_set },
+	{ KVM_GET_DIRTY_LOG, .vm = dirty_log_get },
+	{ KVM_CLEAR_DIRTY_LOG, .vm = dirty_log_clear },
+	{ }
+};
+
+const struct okvm_ioctl okvm_mmu_vcpu_ioctls[] = {
+	{ KVM_TRANSLATE, .vcpu = translate },
+	{ }
+};
+
+const struct okvm_cap okvm_mmu_caps[] = {
+	{ KVM_CAP_USER_MEMORY, 1 },
+	{ KVM_CAP_NR_MEMSLOTS, MAX_SLOTS },
+	{ KVM_CAP_READONLY_MEM, 1 },
+	{ KVM_CAP_SYNC_MMU, 1 },
+	{ KVM_CAP_DESTROY_MEMORY_REGION_WORKS, 1 },
+	{ KVM_CAP_JOIN_MEMORY_REGIONS_WORKS, 1 },
+	{ KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2, MANUAL_CAPS, .enable = dirty_log_enable_manual },
+	{ }
+};

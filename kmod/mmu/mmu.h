@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Guest memory: slots, second-level tables, guest page walks, dirty logs, MMU notifiers. */
+#ifndef OKVM_MMU_H
+#define OKVM_MMU_H
+
+#include <linux/kvm_types.h>
+#include <linux/types.h>
+#include <linux/wait.h>
+#include <linux/xarray.h>
+
+#include "mmu/access.h"
+#include "mmu/walk.h"
+
+struct okvm_vm;
+struct okvm_vcpu;
+struct okvm_slots;
+struct mm_link;
+
+/**
+ * struct okvm_vm_mmu - a VM's part
+ * @slots: the current slots object. Replaced under slots_lock and the link's lock held for
+ *	writing; vCPUs read it through hazard pointers, others under one of the two locks.
+ * @slots_wait: where a writer waits for vCPUs that still hold the object it replaced.
+ * @by_id: slots by number, under slots_lock.
+ * @link: the tie to the VMM's address space; holds the lock of the second-level tables. It
+ *	outlives the VM until the last notifier callback has returned.
+ * @root: the second-level root table's physical address, 0 until the first entry; set once.
+ * @manual_dirty: KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2's options, under slots_lock.
+ * @total_pages: guest pages in all slots, under slots_lock.
+ */
+struct okvm_vm_mmu {
+	struct okvm_slots *slots;
+	wait_queue_head_t slots_wait;
+	struct xarray by_id;
+	struct mm_link *link;
+	hpa_t root;
+	u64 manual_dirty;
+	unsigned long total_pages;
+};
+
+/* Enough tables for one fault: every level under a 5-level root. */
+#define TABLE_CACHE_SIZE	4
+
+/**
+ * struct okvm_vcpu_mmu - a vCPU's part, its thread's alone
+ * @root: the root that the backend runs on
+ * @slot_hint: index of the slot of the last lookup
+ * @nr_tables: filled entries of @tables
+ * @tables: zeroed pages, so that nothing is allocated under a lock
+ */
+struct okvm_vcpu_mmu {
+	hpa_t root;
+	unsigned int slot_hint;
+	unsigned int nr_tables;
+	void *tables[TABLE_CACHE_SIZE];
+};
+
+int okvm_mmu_setup(void);
+void okvm_mmu_unsetup(void);
+int okvm_mmu_vm_create(struct okvm_vm *vm);
+void okvm_mmu_vm_release(struct okvm_vm *vm);	/* stop the notifier, free all tables */
+void okvm_mmu_vm_destroy(struct okvm_vm *vm);	/* free slots; no reader is left */
+void okvm_mmu_vcpu_free(struct okvm_vcpu *vcpu);
+long okvm_mmu_pages(struct okvm_vm *vm);	/* pages that the second-level tables take */
+int okvm_mmu_load(struct okvm_vcpu *vcpu);	/* on REQ_MMU_RELOAD: make and set the root */
+void okvm_mmu_vcpu_reset(struct okvm_vcpu *vcpu); /* a reset, or CR0.PG, WP, CR4, EFER changed */
+
+/*
+ * A second-level fault: RESUME_GUEST when mapped, FAULT_EMULATE when there is no slot or a write
+ * meets a read-only one, or an errno.
+ */
+#define FAULT_EMULATE	2
+int okvm_mmu_fault(struct okvm_vcpu *vcpu, gpa_t gpa, u32 access);
+
+/*
+ * Guest memory by physical address, from the vCPU's thread; may sleep. 0 or -EFAULT: no slot, or
+ * user memory that is not there.
+ */
+int okvm_read_guest(struct okvm_vcpu *vcpu, gpa_t gpa, void *buf, unsigned int len);
+int okvm_write_guest(struct okvm_vcpu *vcpu, gpa_t gpa, const void *buf, unsigned int len);
+
+/*
+ * The same by linear address, through the guest's page tables; 0, 1 with *fault filled, or
+ * -EFAULT: no RAM there.
+ */
+int okvm_read_virt(struct okvm_vcpu *vcpu, u64 linear, void *buf, unsigned int len, u32 access,
+		   struct okvm_walk_fault *fault);
+int okvm_write_virt(struct okvm_vcpu *vcpu, u64 linear, const void *buf, unsigned int len,
+		    u32 access, struct okvm_walk_fault *fault);
+
+/*
+ * Linear to physical: 0, or 1 with *fault filled. Sets the guest's A and D bits as the CPU would.
+ */
+int okvm_translate(struct okvm_vcpu *vcpu, u64 linear, u32 access, gpa_t *gpa,
+		   struct okvm_walk_fault *fault);
+
+/*
+ * Atomic compare-and-exchange of 1, 2, 4, 8 or 16 naturally aligned bytes in guest RAM. 0: done,
+ * 1: *old differs (updated), -EFAULT.
+ */
+int okvm_cmpxchg_guest(struct okvm_vcpu *vcpu, gpa_t gpa, void *old, const void *new,
+		       unsigned int len);
+bool okvm_gpa_is_ram(struct okvm_vcpu *vcpu, gpa_t gpa, bool write);
+
+/*
+ * Hold the slots: between begin and end they cannot go away. Nests; may sleep inside; never
+ * across a guest entry.
+ */
+void okvm_slots_begin(struct okvm_vcpu *vcpu);
+void okvm_slots_end(struct okvm_vcpu *vcpu);
+
+#endif

@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* #VMEXIT codes to the common description of an exit. APM vol. 2, appendix C. */
+#include "svm/svm.h"
+
+/* EXITINFO1 of a MOV CR under decode assist: bits 3:0 hold the register. APM vol. 2, 15.8.1. */
+#define CR_VALID BIT_ULL(63)
+
+/* EXITINFO1 of #NPF: the access was to the guest's own tables. APM vol. 2, 15.25.6. */
+#define NPF_IN_WALK BIT_ULL(33)
+
+static void decode_io(struct okvm_vcpu *vcpu, const struct vmcb_control_area *control)
+{
+	struct okvm_exit *exit = &vcpu->exit;
+	u32 info = control->exit_info_1;
+
+	exit->kind = EXIT_IO;
+	exit->io.in = info & SVM_IOIO_TYPE_MASK;
+	exit->io.string = info & SVM_IOIO_STR_MASK;
+	exit->io.rep = info & SVM_IOIO_REP_MASK;
+	exit->io.size = (info & SVM_IOIO_SIZE_MASK) >> SVM_IOIO_SIZE_SHIFT;
+	exit->io.port = info >> 16;
+	/* I/O exits carry the next RIP on every CPU. */
+	exit->insn_len = control->exit_info_2 - vcpu->regs[REG_RIP];
+}
+
+static void decode_npf(struct okvm_vcpu *vcpu, const struct vmcb_control_area *control)
+{
+	struct okvm_exit *exit = &vcpu->exit;
+	u64 info = control->exit_info_1;
+
+	exit->kind = EXIT_FAULT;
+	exit->fault.gpa = control->exit_info_2;
+	exit->fault.in_walk = info & NPF_IN_WALK;
+	exit->fault.access = info & X86_PF_WRITE ? ACCESS_WRITE :
+			     info & X86_PF_INSTR ? ACCESS_EXEC : ACCESS_READ;
+}
+
+static void decode_cr(struct okvm_vcpu *vcpu, const struct vmcb_control_area *control, u32 code)
+{
+	struct okvm_exit *exit = &vcpu->exit;
+
+	exit->kind = EXIT_CR;
+	exit->cr.decoded = okvm_hw.decode_assist && exit->insn_len &&
+			   (control->exit_info_1 & CR_VALID);
+	exit->cr.reg = control->exit_info_1 & 0xf;
+	exit->cr.write = code >= SVM_EXIT_WRITE_CR0;
+	exit->cr.cr = code & 0xf;
+}
+
+static void decode_exception(struct okvm_vcpu *vcpu, const struct vmcb_control_area *control,
+			     u32 code)
+{
+	struct okvm_exit *exit = &vcpu->exit;
+	u8 vector = code - SVM_EXIT_EXCP_BASE;
+
+	exit->kind = EXIT_EXCEPTION;
+	exit->exception.vector = vector;
+	exit->exception.error = control->exit_info_1;
+	exit->exception.address = control->exit_info_2;
+	if (vector == X86_TRAP_MC) {
+		exit->kind = EXIT_NONE;
+	} else if (vector == X86_TRAP_DB) {
+		exit->exception.address = to_vmcb(vcpu)->save.dr6 ^ DR6_IDLE;
+		if (svm_nmi_step_done(vcpu))
+			exit->kind = EXIT_NONE;
+	}
+}
+
+/* The rest needs no operands. */
+static enum okvm_exit_kind plain_kind(u32 code)
+{
+	switch (code) {
+	case SVM_EXIT_CPUID:
+		return EXIT_CPUID;
+	case SVM_EXIT_HLT:
+		return EXIT_HLT;
+	case SVM_EXIT_INTR:
+	case SVM_EXIT_NMI:
+	case SVM_EXIT_SMI:
+	case SVM_EXIT_INIT:
+		return EXIT_INTR;
+	case SVM_EXIT_VMMCALL:
+		return EXIT_HYPERCALL;
+	case SVM_EXIT_XSETBV:
+		return EXIT_XSETBV;
+	case SVM_EXIT_INVLPG:
+	case SVM_EXIT_INVPCID:
+		return EXIT_INVLPG;
+	case SVM_EXIT_PAUSE:
+		return EXIT_PAUSE;
+	case SVM_EXIT_WBINVD:
+	case SVM_EXIT_INVD:
+		return EXIT_WBINVD;
+	case SVM_EXIT_RDPMC:
+		return EXIT_RDPMC;
+	case SVM_EXIT_MONITOR:
+	case SVM_EXIT_MWAIT:
+	case SVM_EXIT_MWAIT_COND:
+		return EXIT_MWAIT;
+	case SVM_EXIT_VMRUN:
+	case SVM_EXIT_VMLOAD:
+	case SVM_EXIT_VMSAVE:
+	case SVM_EXIT_STGI:
+	case SVM_EXIT_CLGI:
+	case SVM_EXIT_SKINIT:
+	case SVM_EXIT_INVLPGA:
+	case SVM_EXIT_RSM:
+	case SVM_EXIT_RDPRU:
+		return EXIT_UNDEFINED;
+	case SVM_EXIT_SHUTDOWN:
+		return EXIT_TRIPLE_FAULT;
+	case (u32)SVM_EXIT_ERR:
+		return EXIT_FAIL_ENTRY;
+	default:
+		return EXIT_UNKNOWN;
+	}
+}
+
+static u8 length_from_hardware(struct okvm_vcpu *vcpu, const struct vmcb_control_area *control)
+{
+	u64 len = control->next_rip - vcpu->regs[REG_RIP];
+
+	return okvm_hw.nrip && control->next_rip && len <= 15 ? len : 0;
+}
+
+/**
+ * svm_decode_exit - fill vcpu->exit from the VMCB
+ * @vcpu: the vCPU, right after #VMEXIT; interrupts off
+ */
+void svm_decode_exit(struct okvm_vcpu *vcpu)
+{
+	const struct vmcb_control_area *control = &to_vmcb(vcpu)->control;
+	struct okvm_exit *exit = &vcpu->exit;
+	u32 code = control->exit_code;
+
+	exit->hw_reason = code;
+	exit->insn_len = length_from_hardware(vcpu, control);
+	switch (code) {
+	case SVM_EXIT_MSR:
+		exit->kind = EXIT_MSR;
+		exit->msr.write = control->exit_info_1;
+		break;
+	case SVM_EXIT_IOIO:
+		decode_io(vcpu, control);
+		break;
+	case SVM_EXIT_NPF:
+		decode_npf(vcpu, control);
+		break;
+	case SVM_EXIT_VINTR:
+		svm_irq_window_opened(vcpu);
+		exit->kind = EXIT_IRQ_WINDOW;
+		break;
+	case SVM_EXIT_IRET:
+		svm_iret_exited(vcpu);
+		exit->kind = EXIT_NMI_WINDOW;
+		break;
+	case SVM_EXIT_READ_CR0 ... SVM_EXIT_WRITE_CR8:
+		decode_cr(vcpu, control, code);
+		break;
+	case SVM_EXIT_READ_DR0 ... SVM_EXIT_WRITE_DR7:
+		exit->kind = EXIT_DR;
+		break;
+	case SVM_EXIT_EXCP_BASE ... SVM_EXIT_LAST_EXCP:
+		decode_exception(vcpu, control, code);
+		break;
+	default:
+		exit->kind = plain_kind(code);
+	}
+}

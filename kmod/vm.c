@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* A VM's life: from KVM_CREATE_VM until the last of its fds is closed. */
+#include <linux/sched/mm.h>
+#include <linux/slab.h>
+
+#include "dev.h"
+#include "vcpu.h"
+#include "vm.h"
+#include "vmm.h"
+
+static LIST_HEAD(all_vms);
+static DEFINE_MUTEX(all_vms_lock);
+
+/**
+ * okvm_for_each_vm - call @fn for every VM
+ * @fn: what to call; it must not create or destroy VMs
+ * @arg: its second argument
+ *
+ * Context: may sleep; takes the mutex of the list of VMs.
+ */
+void okvm_for_each_vm(void (*fn)(struct okvm_vm *vm, void *arg), void *arg)
+{
+	struct okvm_vm *vm;
+
+	mutex_lock(&all_vms_lock);
+	list_for_each_entry(vm, &all_vms, node)
+		fn(vm, arg);
+	mutex_unlock(&all_vms_lock);
+}
+
+/*
+ * Nobody can reach the VM any more but what it registered elsewhere: eventfds, timers, the MMU
+ * notifier. Those are stopped first, so that vCPUs and tables are freed with no reader left.
+ */
+static void vm_destroy(struct okvm_vm *vm)
+{
+	struct okvm_vcpu *vcpu;
+	unsigned long i;
+
+	mutex_lock(&all_vms_lock);
+	list_del(&vm->node);
+	okvm_for_each_vcpu(i, vcpu, vm)
+		okvm_stats_retire(vcpu);
+	mutex_unlock(&all_vms_lock);
+
+	okvm_irqchip_vm_release(vm);
+	okvm_mmu_vm_release(vm);
+	okvm_vcpus_destroy(vm);
+	okvm_irqchip_vm_destroy(vm);
+	okvm_mmu_vm_destroy(vm);
+	okvm_pv_vm_destroy(vm);
+	if (okvm_backend->vm_destroy)
+		okvm_backend->vm_destroy(vm);
+	xa_destroy(&vm->vcpus);
+	mmdrop(vm->mm);
+	kfree(vm);
+}
+
+/**
+ * okvm_vm_put - drop one fd's reference
+ * @vm: the VM; freed with the last
+ *
+ * Context: may sleep.
+ */
+void okvm_vm_put(struct okvm_vm *vm)
+{
+	if (refcount_dec_and_test(&vm->users))
+		vm_destroy(vm);
+}
+
+static int vm_init_parts(struct okvm_vm *vm)
+{
+	int err;
+
+	if (okvm_backend->vm_create) {
+		err = okvm_backend->vm_create(vm);
+		if (err)
+			return err;
+	}
+	err = okvm_irqchip_vm_create(vm);
+	if (err)
+		goto backend;
+	okvm_pv_vm_create(vm);
+	err = okvm_mmu_vm_create(vm);
+	if (err)
+		goto irqchip;
+	return 0;
+
+irqchip:
+	okvm_pv_vm_destroy(vm);
+	okvm_irqchip_vm_destroy(vm);
+backend:
+	if (okvm_backend->vm_destroy)
+		okvm_backend->vm_destroy(vm);
+	return err;
+}
+
+/**
+ * okvm_vm_create - KVM_CREATE_VM
+ * @type: the machine type: 0 is the only one
+ *
+ * Context: may sleep; no grace period and no cross-CPU call.
+ * Return: a new fd, -EINVAL for an unknown type, -ENOMEM, -EMFILE.
+ */
+long okvm_vm_create(void *type)
+{
+	struct okvm_vm *vm;
+	int r;
+
+	if (type)
+		return -EINVAL;
+	vm = kzalloc(sizeof(*vm), GFP_KERNEL_ACCOUNT);
+	if (!vm)
+		return -ENOMEM;
+	refcount_set(&vm->users, 1);
+	mutex_init(&vm->lock);
+	mutex_init(&vm->slots_lock);
+	xa_init(&vm->vcpus);
+	vm->mm = current->mm;
+	mmgrab(vm->mm);
+
+	r = vm_init_parts(vm);
+	if (r) {
+		mmdrop(vm->mm);
+		kfree(vm);
+		return r;
+	}
+	mutex_lock(&all_vms_lock);
+	list_add(&vm->node, &all_vms);
+	mutex_unlock(&all_vms_lock);
+
+	r = okvm_vm_fd(vm);
+	if (r < 0)
+		okvm_vm_put(vm);
+	return r;
+}
+
+/**
+ * okvm_set_boot_cpu_id - KVM_SET_BOOT_CPU_ID: which vCPU starts by itself
+ * @vm: the VM
+ * @id: the vCPU's id
+ *
+ * Return: 0, or -EBUSY once a vCPU exists.
+ */
+long okvm_set_boot_cpu_id(struct okvm_vm *vm, void *id)
+{
+	int r = -EBUSY;
+
+	mutex_lock(&vm->lock);
+	if (!vm->created_vcpus) {
+		vm->bsp_id = (unsigned long)id;
+		r = 0;
+	}
+	mutex_unlock(&vm->lock);
+	return r;
+}
+
+static int cap_nr_vcpus(struct okvm_vm *vm)
+{
+	return min_t(int, num_online_cpus(), OKVM_MAX_VCPUS);
+}
+
+const struct okvm_cap okvm_vm_caps[] = {
+	{ KVM_CAP_NR_VCPUS, .check = cap_nr_vcpus },
+	{ KVM_CAP_MAX_VCPUS, OKVM_MAX_VCPUS },
+	{ KVM_CAP_MAX_VCPU_ID, OKVM_MAX_VCPU_ID },
+	{ KVM_CAP_HLT, 1 },
+	{ KVM_CAP_USER_NMI, 1 },
+	{ KVM_CAP_IMMEDIATE_EXIT, 1 },
+	{ KVM_CAP_INTERNAL_ERROR_DATA, 1 },
+	{ KVM_CAP_SET_BOOT_CPU_ID, 1 },
+	{ KVM_CAP_CHECK_EXTENSION_VM, 1 },
+	{ KVM_CAP_ENABLE_CAP_VM, 1 },
+	{ KVM_CAP_ENABLE_CAP, 1 },
+	{ KVM_CAP_NOP_IO_DELAY, 1 },
+	{ }
+};

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Hypercalls of KVM's interface: numbers, privilege, results. */
+
+#include "selftest.h"
+
+#include <asm/kvm_para.h>
+#include <linux/kvm_para.h>
+
+static bool guest_is_amd(void)
+{
+	uint32_t r[4];
+
+	guest_cpuid(0, 0, r);
+	return r[1] == 0x68747541 || r[1] == 0x6f677948;	/* "Auth", "Hygo" */
+}
+
+static int64_t hypercall(uint64_t nr, uint64_t a0, uint64_t a1, uint64_t a2, uint64_t a3)
+{
+	int64_t result;
+
+	if (guest_is_amd())
+		asm volatile("vmmcall" : "=a"(result)
+			     : "a"(nr), "b"(a0), "c"(a1), "d"(a2), "S"(a3) : "memory");
+	else
+		asm volatile("vmcall" : "=a"(result)
+			     : "a"(nr), "b"(a0), "c"(a1), "d"(a2), "S"(a3) : "memory");
+	return result;
+}
+
+static void unknown_ones(void)
+{
+	static const uint64_t numbers[] = {
+		0, 2, 3, 4, 6, 7, 8, 13, 1000, 0xffffffff, 1ul << 32 | 1, ~0ul
+	};
+
+	for (unsigned int i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
+		GUEST_ASSERT_EQ(hypercall(numbers[i], 1, 2, 3, 4), -KVM_ENOSYS);
+	GUEST_ASSERT_EQ(hypercall(KVM_HC_VAPIC_POLL_IRQ, 0, 0, 0, 0), 0);
+	GUEST_DONE();
+}
+
+TEST(unknown_numbers)
+{
+	run_guest(unknown_ones);
+}
+
+static int64_t from_user;
+
+/* Ring 3, and back by the port that the host gets. */
+static void in_user_mode(void)
+{
+	from_user = hypercall(KVM_HC_VAPIC_POLL_IRQ, 0, 0, 0, 0);
+	GUEST_SYNC_VAL(1, from_user);
+	for (;;)
+		;
+}
+
+/* Let user code have the identity map. */
+static void open_to_user(struct vm *vm)
+{
+	uint64_t *pml4 = vm_hva(vm, vm->cr3), *pdpt = vm_hva(vm, *pml4 & ~0xffful);
+
+	*pml4 |= PTE_U;
+	for (int i = 0; i < 4; i++) {
+		uint64_t *pd = vm_hva(vm, pdpt[i] & ~0xffful);
+
+		pdpt[i] |= PTE_U;
+		for (int j = 0; j < 512; j++)
+			pd[j] |= PTE_U;
+	}
+}
+
+TEST(user_mode_may_not)
+{
+	struct vcpu *v = guest_of(in_user_mode);
+	struct kvm_sregs sregs = vcpu_sregs(v);
+	struct kvm_regs regs = vcpu_regs(v);
+
+	sregs.cs.selector = SEL_UCODE64 | 3;
+	sregs.ss.selector = SEL_UDATA | 3;
+	sregs.cs.dpl = sregs.ss.dpl = 3;
+	regs.rflags |= 3ul << 12;	/* IOPL: ports are allowed */
+	open_to_user(v->vm);
+	vcpu_set_sregs(v, &sregs);
+	vcpu_set_regs(v, &regs);
+	TEST_ASSERT_EQ(vcpu_expect_sync(v, 1), -KVM_EPERM);
+}
+
+static void pairs_clocks(void)
+{
+	struct kvm_clock_pairing *pairing = (void *)TEST_GPA;
+	uint64_t before = rdtsc(), after;
+	int64_t r;
+
+	GUEST_ASSERT_EQ(hypercall(KVM_HC_CLOCK_PAIRING, TEST_GPA, 99, 0, 0), -KVM_EOPNOTSUPP);
+	r = hypercall(KVM_HC_CLOCK_PAIRING, TEST_GPA, KVM_CLOCK_PAIRING_WALLCLOCK, 0, 0);
+	after = rdtsc();
+	if (r) {
+		GUEST_ASSERT_EQ(r, -KVM_EOPNOTSUPP);
+		GUEST_SYNC_VAL(1, 0);
+	} else {
+		GUEST_ASSERT(pairing->tsc >= before && pairing->tsc <= after);
+		GUEST_ASSERT(pairing->nsec >= 0 && pairing->nsec < 1000000000);
+		GUEST_SYNC_VAL(1, pairing->sec);
+		GUEST_ASSERT_EQ(hypercall(KVM_HC_CLOCK_PAIRING, NOWHERE_GPA,
+					  KVM_CLOCK_PAIRING_WALLCLOCK, 0, 0), -KVM_EFAULT);
+	}
+	GUEST_DONE();
+}
+
+TEST(clock_pairing)
+{
+	struct vcpu *v = guest_of(pairs_clocks);
+	uint64_t sec = vcpu_expect_sync(v, 1);
+
+	TEST_REQUIRE(sec, "the host's clock does not run by the TSC");
+	TEST_ASSERT(llabs((long long)(sec - time(NULL))) < 5, "the guest says %lu, the host %ld", sec,
+		    time(NULL));
+	vcpu_expect_done(v);
+}
+
+static void yields(void)
+{
+	/* Itself, one that is not there, and any number: no harm. */
+	GUEST_ASSERT_EQ(hypercall(KVM_HC_SCHED_YIELD, 0, 0, 0, 0), 0);
+	GUEST_ASSERT_EQ(hypercall(KVM_HC_SCHED_YIELD, 7, 0, 0, 0), 0);
+	GUEST_ASSERT_EQ(hypercall(KVM_HC_SCHED_YIELD, ~0ul, 0, 0, 0), 0);
+	GUEST_DONE();
+}
+
+TEST(sched_yield)
+{
+	run_guest(yields);
+}

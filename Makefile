@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# All the doors of okvm; `make help` lists them. The module's own makefile is Kbuild.
+
+KREL	?= $(shell scripts/krel)
+KDIR	?= $(shell KREL=$(KREL) scripts/krel --build)
+HOST	?= svm
+JOBS	?= $(shell nproc)
+PREFIX	?= /usr/local
+DESTDIR	?=
+
+# Only handed on when it was asked for: tools find it by themselves otherwise.
+ifneq ($(filter environment command%,$(origin KREL)),)
+kernel	:= --kernel $(KREL)
+export KREL
+endif
+
+all: module runner
+
+help:
+	@echo 'make              build okvm.ko and runner/okvm'
+	@echo 'make demo         boot a guest on okvm in an emulated machine (installs what is missing)'
+	@echo 'make check        all tests (installs what is missing); the last line sums them up'
+	@echo 'make check-unit   tests of the pure parts, in user space'
+	@echo 'make check-style  layout and rules of the sources'
+	@echo 'make check-host   tests in the emulated machine only; TEST=word picks some'
+	@echo 'make compare      the same boot on okvm and on upstream kvm, in instructions'
+	@echo 'make module       okvm.ko alone'
+	@echo 'make runner       runner/okvm alone'
+	@echo 'make selftests    the test programs'
+	@echo 'make setup        install missing Debian packages'
+	@echo 'make install      install module, runner and manual page (as root)'
+	@echo 'make clean        remove what was built'
+	@echo
+	@echo 'KREL=<release>    kernel to build for; now: $(KREL)'
+	@echo 'HOST=<name>       host for the tests: $(notdir $(wildcard scripts/hosts/*)); now: $(HOST)'
+	@echo 'HYPERVISOR=kvm    run the same tests on upstream kvm (check-host)'
+
+setup:
+	@KREL=$(if $(kernel),$(KREL)) scripts/setup
+
+setup-check:
+	@KREL=$(if $(kernel),$(KREL)) scripts/setup check
+
+module:
+	@test -n '$(KDIR)'
+	@$(MAKE) --no-print-directory -C $(KDIR) M=$(CURDIR) -j$(JOBS) modules
+
+# Kbuild shows its steps; these two would show long lines instead of short ones.
+runner:
+	@echo 'building the runner'
+	@$(MAKE) -s -C runner -j$(JOBS)
+
+selftests:
+	@echo 'building the selftests'
+	@$(MAKE) -s -C selftests -j$(JOBS) all
+
+guest:
+	@scripts/guest-image $(kernel) build/guest
+
+build/ticks: scripts/ticks.c
+	@mkdir -p $(@D)
+	$(CC) -std=gnu11 -O2 -Wall -Wextra -static -o $@ $<
+
+# Each step may need what the one before installed or built.
+demo:
+	@$(MAKE) --no-print-directory setup
+	@$(MAKE) --no-print-directory all guest
+	@scripts/demo --host $(HOST) $(kernel)
+
+check:
+	@$(MAKE) --no-print-directory setup-check
+	@$(MAKE) --no-print-directory all selftests guest build/ticks
+	@scripts/check --host $(HOST) $(kernel)
+
+check-unit check-style: check-%:
+	@scripts/check $*
+
+check-host: all selftests guest
+	@scripts/check --host $(HOST) $(kernel) $(addprefix --hypervisor ,$(HYPERVISOR)) $(addprefix --test ,$(TEST)) host
+
+compare: all guest build/ticks
+	@scripts/compare $(kernel)
+
+install: all
+	install -D -m 755 runner/okvm $(DESTDIR)$(PREFIX)/bin/okvm
+	install -D -m 644 Documentation/okvm.1 $(DESTDIR)$(PREFIX)/share/man/man1/okvm.1
+	install -D -m 644 okvm.ko $(DESTDIR)/lib/modules/$(KREL)/updates/okvm.ko
+	$(if $(DESTDIR),,depmod $(KREL))
+
+clean:
+	-test -z '$(KDIR)' || $(MAKE) -C $(KDIR) M=$(CURDIR) clean
+	$(MAKE) -C runner clean
+	$(MAKE) -C selftests clean
+	rm -rf build
+
+.PHONY: all help setup setup-check module runner selftests guest demo check check-unit check-style check-host
+.PHONY: compare install clean

@@ -98,6 +98,7 @@ struct okvm_exit {
  * @set_debug: vcpu->dbg changed: DR7, and what a debugger in user space wants to see
  * @set_cpuid: the guest's CPUID changed
  * @inject_exception, @inject_irq, @inject_nmi: deliver vcpu->ev's at the next entry
+ * @cancel_injection: take what these three have put there out again
  * @irq_allowed, @nmi_allowed: would the CPU take one now?
  * @want_window: exit as soon as an interrupt (or NMI) is allowed
  * @get_shadow, @set_shadow: KVM_X86_SHADOW_INT_*
@@ -140,6 +141,7 @@ struct okvm_backend {
 	void (*inject_exception)(struct okvm_vcpu *vcpu);
 	void (*inject_irq)(struct okvm_vcpu *vcpu);
 	void (*inject_nmi)(struct okvm_vcpu *vcpu);
+	void (*cancel_injection)(struct okvm_vcpu *vcpu);
 	bool (*irq_allowed)(struct okvm_vcpu *vcpu);
 	bool (*nmi_allowed)(struct okvm_vcpu *vcpu);
 	void (*want_window)(struct okvm_vcpu *vcpu, bool nmi);

@@ -10,6 +10,8 @@
 #include <linux/reboot.h>
 #include <linux/smp.h>
 #include <linux/syscore_ops.h>
+#include <asm/cpufeature.h>
+#include <asm/processor.h>
 
 #include "cpu.h"
 #include "vmm.h"
@@ -116,4 +118,10 @@ void okvm_cpu_unsetup(void)
 	unregister_reboot_notifier(&reboot_nb);
 	unregister_syscore_ops(&syscore_ops);
 	cpuhp_remove_state(hotplug_state);
+}
+
+/** okvm_on_tcg - is this CPU QEMU's emulated one, with virtualization that has faults of its own? */
+bool okvm_on_tcg(void)
+{
+	return boot_cpu_has(X86_FEATURE_HYPERVISOR) && hypervisor_cpuid_base("TCGTCGTCGTCG", 0);
 }

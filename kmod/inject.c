@@ -235,8 +235,11 @@ static void inject_irq(struct okvm_vcpu *vcpu)
 void okvm_inject_events(struct okvm_vcpu *vcpu)
 {
 	struct okvm_events *ev = &vcpu->ev;
-	bool used = inject_old(vcpu);
+	bool used;
 
+	/* An entry that was called off may have left one that is no longer wanted. */
+	okvm_backend->cancel_injection(vcpu);
+	used = inject_old(vcpu);
 	if (ev->exception.pending && !used) {
 		inject_pending_exception(vcpu);
 		used = true;

@@ -15,6 +15,7 @@
 #include <asm/processor.h>
 #include <asm/special_insns.h>
 
+#include "cpu.h"
 #include "msr.h"
 #include "regs.h"
 #include "vmm.h"
@@ -36,8 +37,7 @@ u64 okvm_xstate_setup(void)
 		host_xcr0 = xgetbv(XCR_XFEATURE_ENABLED_MASK);
 	if (boot_cpu_has(X86_FEATURE_XSAVES))
 		rdmsrl(MSR_IA32_XSS, host_xss);
-	if (host_xcr0 && boot_cpu_has(X86_FEATURE_HYPERVISOR))
-		xsetbv_escapes = hypervisor_cpuid_base("TCGTCGTCGTCG", 0);
+	xsetbv_escapes = host_xcr0 && okvm_on_tcg();
 	return host_xcr0;
 }
 

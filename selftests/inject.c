@@ -131,6 +131,58 @@ TEST(interrupt_twice)
 	TEST_ASSERT_EQ(*vm_shared(v->vm, hits), 1);
 }
 
+static void open_all_the_time(void)
+{
+	guest_handle(VECTOR, on_interrupt);
+	sti();
+	for (uint64_t i = 0; i < 4; i++)
+		GUEST_SYNC_VAL(i, READ_ONCE(hits));
+	GUEST_DONE();
+}
+
+/* A signal that waits lets KVM_RUN inject, and calls the entry off after that. */
+static void call_off_entry(struct vcpu *v)
+{
+	struct {
+		struct kvm_signal_mask head;
+		uint64_t none;
+	} __attribute__((packed)) m = { .head.len = 8 };
+	sigset_t set;
+	int sig;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGUSR1);
+	TEST_ASSERT(!pthread_sigmask(SIG_BLOCK, &set, NULL), "pthread_sigmask");
+	raise(SIGUSR1);
+	ioctl_ok(v->fd, KVM_SET_SIGNAL_MASK, &m);
+	TEST_ASSERT(vcpu_run(v) == -1 && errno == EINTR, "KVM_RUN should say EINTR");
+	ioctl_ok(v->fd, KVM_SET_SIGNAL_MASK, NULL);
+	sigwait(&set, &sig);
+}
+
+/* What such an entry was to deliver is user space's to keep, or to take back. */
+TEST(entry_called_off)
+{
+	struct vcpu *v = guest_of(open_all_the_time);
+	struct kvm_vcpu_events events;
+
+	for (int i = 0; i < 2; i++) {
+		TEST_ASSERT_EQ(vcpu_expect_sync(v, i), 0);
+		TEST_ASSERT(!interrupt(v, VECTOR), "KVM_INTERRUPT");
+		call_off_entry(v);
+		ioctl_ok(v->fd, KVM_GET_VCPU_EVENTS, &events);
+		TEST_ASSERT_EQ(events.interrupt.injected, 1);
+		TEST_ASSERT_EQ(events.interrupt.nr, VECTOR);
+		events.interrupt.injected = 0;
+		ioctl_ok(v->fd, KVM_SET_VCPU_EVENTS, &events);
+	}
+	TEST_ASSERT_EQ(vcpu_expect_sync(v, 2), 0);
+	TEST_ASSERT(!interrupt(v, VECTOR), "KVM_INTERRUPT");
+	call_off_entry(v);
+	TEST_ASSERT_EQ(vcpu_expect_sync(v, 3), 1);
+	vcpu_expect_done(v);
+}
+
 TEST(interrupt_with_irqchip_in_the_kernel)
 {
 	struct vm *vm = vm_create_irqchip();

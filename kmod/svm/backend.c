@@ -7,8 +7,19 @@
 #include <linux/slab.h>
 #include <asm/nospec-branch.h>
 
+#include "cpu.h"
 #include "svm/svm.h"
 #include "svm/svm_ops.h"
+
+/*
+ * QEMU's TCG may deliver an interrupt of EVENTINJ twice: its VMRUN leaves the vector behind as an
+ * exception, which a wish of another thread to stop the CPU then raises. A virtual interrupt is
+ * not affected.
+ */
+static int virq = -1;
+module_param(virq, int, 0444);
+MODULE_PARM_DESC(virq, "deliver interrupts by V_IRQ, not EVENTINJ (default: on QEMU's TCG)");
+bool svm_use_virq;
 
 DEFINE_PER_CPU(struct svm_cpu, svm_cpus);
 u32 svm_max_asid;
@@ -104,6 +115,7 @@ static int svm_setup(void)
 	okvm_hw.nrip = boot_cpu_has(X86_FEATURE_NRIPS);
 	okvm_hw.decode_assist = boot_cpu_has(X86_FEATURE_DECODEASSISTS);
 	rdmsrl(MSR_EFER, okvm_hw.host_efer);
+	svm_use_virq = virq < 0 ? okvm_on_tcg() : virq;
 
 	svm_iopm = alloc_pages(GFP_KERNEL, IOPM_ORDER);
 	err = svm_iopm ? svm_msr_setup() : -ENOMEM;
@@ -231,6 +243,7 @@ const struct okvm_backend okvm_svm_backend = {
 	.inject_exception = svm_inject_exception,
 	.inject_irq = svm_inject_irq,
 	.inject_nmi = svm_inject_nmi,
+	.cancel_injection = svm_cancel_injection,
 	.irq_allowed = svm_irq_allowed,
 	.nmi_allowed = svm_nmi_allowed,
 	.want_window = svm_want_window,

@@ -58,7 +58,7 @@ void svm_vcpu_reset(struct okvm_vcpu *vcpu, bool init)
 	svm->vmcb->save.g_pat = vcpu->pat;
 	svm->vmcb->save.dbgctl = 0;
 	svm->vmcb->save.dr7 = DR7_IDLE;
-	svm->nmi_masked = svm->iret_window = svm->nmi_step = false;
+	svm->virq = svm->nmi_masked = svm->iret_window = svm->nmi_step = false;
 	if (!init)
 		svm->spec_ctrl = svm->virt_spec_ctrl = svm->tsc_aux = 0;
 }

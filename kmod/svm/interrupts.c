@@ -13,11 +13,42 @@ void svm_inject_exception(struct okvm_vcpu *vcpu)
 	control->event_inj_err = e->error;
 }
 
-/** svm_inject_irq - deliver vcpu->ev.irq at the next VMRUN */
-void svm_inject_irq(struct okvm_vcpu *vcpu)
+static void set_virq(struct vmcb *vmcb, u8 vector)
+{
+	vmcb->control.int_ctl |= V_IRQ_MASK | V_INTR_PRIO_MASK | V_IGN_TPR_MASK;
+	vmcb->control.int_vector = vector;
+	svm_dirty(vmcb, CLEAN_INTR);
+}
+
+static void clear_virq(struct vmcb *vmcb)
+{
+	vmcb->control.int_ctl &= ~V_IRQ_INJECTION_BITS_MASK;
+	svm_dirty(vmcb, CLEAN_INTR);
+}
+
+static void inject_irq_event(struct okvm_vcpu *vcpu)
 {
 	to_vmcb(vcpu)->control.event_inj = vcpu->ev.irq.vector | SVM_EVTINJ_VALID |
 					   SVM_EVTINJ_TYPE_INTR;
+}
+
+/**
+ * svm_inject_irq - deliver vcpu->ev.irq at the next VMRUN
+ * @vcpu: the vCPU
+ *
+ * Where svm_use_virq says so, as a virtual interrupt, when the CPU would take it at once and an
+ * interrupt window does not need the VMCB's only one.
+ */
+void svm_inject_irq(struct okvm_vcpu *vcpu)
+{
+	struct svm_vcpu *svm = to_svm(vcpu);
+
+	if (!svm_use_virq || !svm_irq_allowed(vcpu) || svm_intercepts(svm->vmcb, INTERCEPT_VINTR)) {
+		inject_irq_event(vcpu);
+		return;
+	}
+	svm->virq = true;
+	set_virq(svm->vmcb, vcpu->ev.irq.vector);
 }
 
 /** svm_inject_nmi - deliver an NMI at the next VMRUN; further ones wait for its IRET */
@@ -27,6 +58,42 @@ void svm_inject_nmi(struct okvm_vcpu *vcpu)
 
 	vmcb->control.event_inj = SVM_EVTINJ_VALID | SVM_EVTINJ_TYPE_NMI;
 	svm_set_nmi_mask(vcpu, true);
+}
+
+/**
+ * svm_cancel_injection - no event at the next VMRUN: the entry that had one did not come about
+ * @vcpu: the vCPU; vcpu->ev still has the event
+ */
+void svm_cancel_injection(struct okvm_vcpu *vcpu)
+{
+	struct svm_vcpu *svm = to_svm(vcpu);
+
+	svm->vmcb->control.event_inj = 0;
+	if (!svm->virq)
+		return;
+	svm->virq = false;
+	clear_virq(svm->vmcb);
+}
+
+/*
+ * Was the virtual interrupt not delivered? The CPU clears V_IRQ when it has been taken, and also
+ * when its delivery faulted, which EXITINTINFO tells then; QEMU's TCG leaves it set in that case.
+ */
+static bool take_back_virq(struct svm_vcpu *svm)
+{
+	bool taken = !(svm->vmcb->control.int_ctl & V_IRQ_MASK);
+
+	svm->virq = false;
+	clear_virq(svm->vmcb);
+	return !taken;
+}
+
+static void requeue_irq(struct okvm_vcpu *vcpu, u8 vector)
+{
+	vcpu->ev.irq.injected = true;
+	vcpu->ev.irq.soft = false;
+	vcpu->ev.irq.vector = vector;
+	okvm_request(vcpu, REQ_EVENT);
 }
 
 /**
@@ -45,6 +112,10 @@ void svm_take_back_events(struct okvm_vcpu *vcpu)
 
 	ev->exception.injected = ev->nmi_injected = ev->irq.injected = false;
 	control->event_inj = 0;
+	if (to_svm(vcpu)->virq && take_back_virq(to_svm(vcpu))) {
+		requeue_irq(vcpu, ev->irq.vector);
+		return;
+	}
 	if (likely(!(info & SVM_EXITINTINFO_VALID)))
 		return;
 	switch (info & SVM_EXITINTINFO_TYPE_MASK) {
@@ -61,9 +132,7 @@ void svm_take_back_events(struct okvm_vcpu *vcpu)
 		ev->exception.has_payload = false;
 		break;
 	case SVM_EXITINTINFO_TYPE_INTR:
-		ev->irq.injected = true;
-		ev->irq.soft = false;
-		ev->irq.vector = vector;
+		requeue_irq(vcpu, vector);
 		break;
 	}
 	okvm_request(vcpu, REQ_EVENT);
@@ -84,14 +153,18 @@ bool svm_nmi_allowed(struct okvm_vcpu *vcpu)
 }
 
 /* A virtual interrupt that is intercepted: the exit comes as soon as one could be taken. */
-static void want_irq_window(struct vmcb *vmcb)
+static void want_irq_window(struct okvm_vcpu *vcpu)
 {
-	if (svm_intercepts(vmcb, INTERCEPT_VINTR))
+	struct svm_vcpu *svm = to_svm(vcpu);
+
+	if (svm_intercepts(svm->vmcb, INTERCEPT_VINTR))
 		return;
-	vmcb->control.int_ctl |= V_IRQ_MASK | V_INTR_PRIO_MASK | V_IGN_TPR_MASK;
-	vmcb->control.int_vector = 0;
-	svm_dirty(vmcb, CLEAN_INTR);
-	svm_set_intercept(vmcb, INTERCEPT_VINTR);
+	if (svm->virq) {
+		svm->virq = false;
+		inject_irq_event(vcpu);
+	}
+	set_virq(svm->vmcb, 0);
+	svm_set_intercept(svm->vmcb, INTERCEPT_VINTR);
 }
 
 /**
@@ -107,7 +180,7 @@ void svm_want_window(struct okvm_vcpu *vcpu, bool nmi)
 	struct svm_vcpu *svm = to_svm(vcpu);
 
 	if (!nmi)
-		want_irq_window(svm->vmcb);
+		want_irq_window(vcpu);
 	else if (!svm->nmi_masked || svm->iret_window)
 		svm->nmi_step = true;
 }
@@ -117,8 +190,7 @@ void svm_irq_window_opened(struct okvm_vcpu *vcpu)
 {
 	struct vmcb *vmcb = to_vmcb(vcpu);
 
-	vmcb->control.int_ctl &= ~V_IRQ_INJECTION_BITS_MASK;
-	svm_dirty(vmcb, CLEAN_INTR);
+	clear_virq(vmcb);
 	svm_clear_intercept(vmcb, INTERCEPT_VINTR);
 }
 

@@ -30,6 +30,7 @@ struct svm_vcpu {
 	u64 asid_generation;
 	u64 spec_ctrl, virt_spec_ctrl;
 	u64 tsc_aux;
+	bool virq;		/* vcpu->ev.irq is on its way as a virtual interrupt */
 	bool nmi_masked;	/* an NMI handler runs: its IRET has not been seen */
 	bool iret_window;	/* its IRET is about to execute at iret_rip */
 	bool nmi_step;		/* TF is ours: find the end of that IRET */
@@ -49,6 +50,7 @@ struct svm_cpu {
 DECLARE_PER_CPU(struct svm_cpu, svm_cpus);
 
 extern u32 svm_max_asid;
+extern bool svm_use_virq;
 extern struct page *svm_iopm, *svm_msrpm;
 
 static inline struct svm_vcpu *to_svm(struct okvm_vcpu *vcpu)
@@ -103,6 +105,7 @@ void svm_set_cr(struct okvm_vcpu *vcpu, int cr);
 void svm_inject_exception(struct okvm_vcpu *vcpu);
 void svm_inject_irq(struct okvm_vcpu *vcpu);
 void svm_inject_nmi(struct okvm_vcpu *vcpu);
+void svm_cancel_injection(struct okvm_vcpu *vcpu);
 bool svm_irq_allowed(struct okvm_vcpu *vcpu);
 bool svm_nmi_allowed(struct okvm_vcpu *vcpu);
 void svm_want_window(struct okvm_vcpu *vcpu, bool nmi);

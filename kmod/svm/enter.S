@@ -60,10 +60,7 @@ SYM_FUNC_START(svm_enter)
 	VM_CLEAR_CPU_BUFFERS
 
 	vmload %rax
-	/*
-	 * With IF set the host's interrupts end the guest's run. GIF holds them off here; STI's
-	 * shadow and the CLI keep it so on emulated CPUs that are not strict about GIF.
-	 */
+	/* With IF set the host's interrupts end the guest's run. GIF holds them off here. */
 	sti
 	vmrun %rax
 	cli

@@ -120,7 +120,7 @@ void okvm_cpu_unsetup(void)
 	cpuhp_remove_state(hotplug_state);
 }
 
-/** okvm_on_tcg - is this CPU QEMU's emulated one, with virtualization that has faults of its own? */
+/** okvm_on_tcg - is this CPU QEMU's emulated one, whose virtualization has faults of its own? */
 bool okvm_on_tcg(void)
 {
 	return boot_cpu_has(X86_FEATURE_HYPERVISOR) && hypervisor_cpuid_base("TCGTCGTCGTCG", 0);

@@ -9,7 +9,7 @@ running in parallel hangs on it within minutes. Where the machine's QEMU is olde
 In all QEMUs so far, XRSTOR on any CPU writes the first CPU's flags (cpu_clear_ignne() in target/i386/tcg/system/
 fpu_helper.c), unlocked: the interrupt flag of SVM, GIF, that VMRUN and #VMEXIT have just changed there may come back.
 The host then takes an interrupt with the guest's GS base and is lost. So a host whose CPUs run in parallel has one
-more CPU, the first, that its scheduler leaves alone: no guest ever runs on it.
+more CPU, the first, that no process of its user space may run on, and so no guest.
 """
 
 import os
@@ -74,8 +74,8 @@ def command(host, kernel, initramfs, disks, channels, append):
     words, environment, accel = _choose(host["accel"])
     cpus = int(host["cpus"])
     if "thread=multi" in accel and cpus > 1:
+        append += f" lab.cpus={(1 << cpus) - 1 << 1:x}"
         cpus += 1
-        append += " isolcpus=0"
     words += ["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]
     words += ["-M", host["machine"], "-cpu", host["cpu"], "-accel", accel]
     words += ["-smp", str(cpus), "-m", host["memory"]]

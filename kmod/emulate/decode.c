@@ -414,7 +414,7 @@ static bool suffix_exists(const struct emulate_insn *insn)
 	return insn->opcode == 0x0e;
 }
 
-/* What tables do not say: segment and control registers, writing CS, 3DNow! operations. */
+/* What tables do not say: segment and control registers, writing CS, 3DNow!, prefetches. */
 static bool operand_exists(const struct emulate_ctxt *ctxt)
 {
 	const struct emulate_insn *insn = &ctxt->insn;
@@ -434,6 +434,8 @@ static bool operand_exists(const struct emulate_ctxt *ctxt)
 		return insn->reg < 8;
 	case INSN_3DNOW:
 		return suffix_exists(insn);
+	case INSN_PREFETCH: /* with a register Intel's CPUs take it for a NOP */
+		return insn->memory || !ctxt->amd;
 	default:
 		return true;
 	}
@@ -692,7 +694,8 @@ static enum emulate_status take_escape(struct emulate_ctxt *ctxt, const struct o
 	insn->map = MAP_0F;
 	*entry = &opcodes_0f[insn->opcode];
 	/* AMD's way to CR8 outside 64-bit mode: LOCK MOV CR0 */
-	if (unlikely(insn->prefixes & PREFIX_LOCK) && ctxt->amd && (insn->opcode & 0xfd) == 0x20) {
+	if (unlikely(insn->prefixes & PREFIX_LOCK) && ctxt->amd && (insn->opcode & 0xfd) == 0x20 &&
+	    !(insn->rex & REX_R)) {
 		insn->reg = 8;
 		insn->prefixes &= ~PREFIX_LOCK;
 	}
@@ -718,7 +721,8 @@ static enum emulate_status take_ambiguous(struct emulate_ctxt *ctxt, const struc
 	bool vector = false;
 
 	if (insn->opcode == 0x90) {
-		if (insn->prefixes & PREFIX_REP)
+		/* F3 with REX.B: Intel's CPUs see PAUSE, AMD's XCHG with R8 */
+		if ((insn->prefixes & PREFIX_REP) && !(ctxt->amd && (insn->rex & REX_B)))
 			*entry = &pause;
 		else if (!(insn->rex & REX_B))
 			*entry = &nop;

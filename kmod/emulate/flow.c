@@ -48,12 +48,23 @@ enum emulate_status run_jcc(struct emulate_ctxt *ctxt)
 	return condition(ctxt->rflags, ctxt->insn.opcode) ? branch_relative(ctxt) : EMULATE_DONE;
 }
 
-/* The return address is pushed before the target is looked at. */
+/*
+ * Intel's CPUs push the return address before they look at the target, and leave it there if that
+ * is bad. AMD's make sure that it can be pushed, look, and push.
+ */
 static enum emulate_status call(struct emulate_ctxt *ctxt, u64 target)
 {
-	enum emulate_status status = push(ctxt, ctxt->insn.operand_size, ctxt->insn.next_rip);
+	unsigned int size = ctxt->insn.operand_size;
+	enum emulate_status status = EMULATE_DONE;
 
-	return status == EMULATE_DONE ? branch(ctxt, target, ctxt->insn.operand_size) : status;
+	if (ctxt->amd) {
+		status = probe_push(ctxt, size);
+		if (status == EMULATE_DONE)
+			status = branch(ctxt, target, size);
+	}
+	if (status == EMULATE_DONE)
+		status = push(ctxt, size, ctxt->insn.next_rip);
+	return status == EMULATE_DONE ? branch(ctxt, target, size) : status;
 }
 
 enum emulate_status run_call(struct emulate_ctxt *ctxt)
@@ -78,13 +89,25 @@ enum emulate_status run_ret(struct emulate_ctxt *ctxt)
 	return branch(ctxt, target, ctxt->insn.operand_size);
 }
 
+/* On AMD's CPUs F2 and F3 make LOOPNE and LOOPE of either. */
+static unsigned int loop_kind(const struct emulate_ctxt *ctxt)
+{
+	unsigned int op = ctxt->insn.op;
+
+	if (!ctxt->amd || op == INSN_LOOP)
+		return op;
+	if (ctxt->insn.prefixes & PREFIX_REPNE)
+		return INSN_LOOPNE;
+	return ctxt->insn.prefixes & PREFIX_REP ? INSN_LOOPE : op;
+}
+
 /* LOOP, LOOPE, LOOPNE, JCXZ: the counter is as wide as addresses are. */
 enum emulate_status run_loop(struct emulate_ctxt *ctxt)
 {
-	unsigned int size = ctxt->insn.address_size, op = ctxt->insn.op;
+	unsigned int size = ctxt->insn.address_size, op = loop_kind(ctxt);
 	u64 count = read_gpr(ctxt, GPR_RCX, size);
 
-	if (op == INSN_JCXZ)
+	if (ctxt->insn.op == INSN_JCXZ)
 		return count ? EMULATE_DONE : branch_relative(ctxt);
 	count = (count - 1) & size_mask(size);
 	write_gpr(ctxt, GPR_RCX, size, count);
@@ -155,25 +178,28 @@ enum emulate_status run_int(struct emulate_ctxt *ctxt)
 	return soft_interrupt(ctxt, ctxt->insn.imm);
 }
 
-/* Two signed bounds in memory; the second is not read if the first is broken. */
+/* Two signed bounds in memory; Intel's CPUs do not read the second if the first is broken. */
 enum emulate_status run_bound(struct emulate_ctxt *ctxt)
 {
 	unsigned int size = ctxt->insn.operand_size, seg = ctxt->insn.segment;
 	s64 index = (s64)sign_extend(ctxt->dst.value, size);
 	u64 offset = emulate_effective_address(ctxt), bound;
 	enum emulate_status status;
+	bool below;
 
 	status = read_number(ctxt, seg, offset, size, &bound);
 	if (status != EMULATE_DONE)
 		return status;
-	if (index < (s64)sign_extend(bound, size))
+	below = index < (s64)sign_extend(bound, size);
+	if (below && !ctxt->amd)
 		return emulate_raise(ctxt, VECTOR_BR);
 	offset = (offset + size) & size_mask(ctxt->insn.address_size);
 	status = read_number(ctxt, seg, offset, size, &bound);
 	if (status != EMULATE_DONE)
 		return status;
-	return index > (s64)sign_extend(bound, size) ? emulate_raise(ctxt, VECTOR_BR) :
-						       EMULATE_DONE;
+	if (below || index > (s64)sign_extend(bound, size))
+		return emulate_raise(ctxt, VECTOR_BR);
+	return EMULATE_DONE;
 }
 
 enum emulate_status run_ud(struct emulate_ctxt *ctxt)

@@ -151,6 +151,7 @@ bool condition(u64 rflags, unsigned int code);
 
 /* stack.c */
 enum emulate_status push(struct emulate_ctxt *ctxt, unsigned int size, u64 value);
+enum emulate_status probe_push(struct emulate_ctxt *ctxt, unsigned int size);
 enum emulate_status pop(struct emulate_ctxt *ctxt, unsigned int size, u64 *value);
 void drop_stack(struct emulate_ctxt *ctxt, unsigned int bytes);
 void load_flags(struct emulate_ctxt *ctxt, u64 value, unsigned int size);

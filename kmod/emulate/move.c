@@ -219,10 +219,11 @@ enum emulate_status run_cmpxchg8b(struct emulate_ctxt *ctxt)
 
 	status = linearize(ctxt, ctxt->insn.segment, emulate_effective_address(ctxt), 2 * half,
 			   true, &linear);
+	/* on AMD's CPUs alignment comes first */
+	if (half == 8 && (linear & 15) && (status == EMULATE_DONE || ctxt->amd))
+		return raise_gp0(ctxt);
 	if (status != EMULATE_DONE)
 		return status;
-	if (half == 8 && (linear & 15))
-		return raise_gp0(ctxt);
 	status = ctxt->ops->read(ctxt, linear, memory, 2 * half, EMULATE_ACCESS_WRITE);
 	if (status != EMULATE_DONE)
 		return status;

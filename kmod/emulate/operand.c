@@ -27,7 +27,8 @@ void write_gpr(struct emulate_ctxt *ctxt, unsigned int reg, unsigned int size, u
 
 /*
  * The registers stay as they are, whatever happens to the rest of the instruction. Not so the
- * flags: a fault half way through a repetition gives those from before it (SDM volume 2, REP).
+ * flags: a fault half way through a repetition gives those from before it (SDM volume 2, REP), but
+ * see repeat().
  */
 void commit_iteration(struct emulate_ctxt *ctxt)
 {
@@ -113,8 +114,8 @@ static bool within_limit(const struct emulate_ctxt *ctxt, const struct emulate_s
 	    (segment->attributes & (SEG_TYPE_CODE | SEG_TYPE_DOWN)) == SEG_TYPE_DOWN)
 		return offset > segment->limit &&
 		       last <= (segment->attributes & SEG_DB ? 0xffffffff : 0xffff);
-	/* an access may wrap around in a segment that has all 4 GiB */
-	return last <= segment->limit || segment->limit == 0xffffffff;
+	/* on Intel's CPUs an access may wrap around in a segment that has all 4 GiB */
+	return last <= segment->limit || (segment->limit == 0xffffffff && !ctxt->amd);
 }
 
 /**
@@ -230,8 +231,10 @@ static enum emulate_status set_memory_operand(struct emulate_ctxt *ctxt,
 	return status;
 }
 
-static unsigned int operand_size(const struct emulate_insn *insn, unsigned int kind)
+static unsigned int operand_size(const struct emulate_ctxt *ctxt, unsigned int kind)
 {
+	const struct emulate_insn *insn = &ctxt->insn;
+
 	switch (kind) {
 	case O_E8:
 		return 1;
@@ -242,7 +245,7 @@ static unsigned int operand_size(const struct emulate_insn *insn, unsigned int k
 	case O_B:
 		return insn->rex & REX_W ? 8 : 4;
 	case O_EZ:
-		return insn->operand_size == 8 ? 4 : insn->operand_size;
+		return insn->operand_size == 2 && !ctxt->amd ? 2 : 4;
 	default:
 		return insn->operand_size;
 	}
@@ -264,7 +267,7 @@ enum emulate_status load_operand(struct emulate_ctxt *ctxt, struct emulate_opera
 	const struct emulate_insn *insn = &ctxt->insn;
 
 	operand->type = OPERAND_NONE;
-	operand->size = operand_size(insn, kind);
+	operand->size = operand_size(ctxt, kind);
 	switch (kind) {
 	case O_NONE:
 		break;

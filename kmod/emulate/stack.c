@@ -26,6 +26,22 @@ enum emulate_status push(struct emulate_ctxt *ctxt, unsigned int size, u64 value
 	return status;
 }
 
+/* Would a write to the stack fault? */
+static enum emulate_status probe_stack(struct emulate_ctxt *ctxt, u64 offset, unsigned int size)
+{
+	enum emulate_status status;
+	u64 linear;
+
+	status = linearize(ctxt, SEG_SS, offset, size, true, &linear);
+	return status == EMULATE_DONE ? ctxt->ops->probe_write(ctxt, linear, size, 0) : status;
+}
+
+/* What push() would answer, without doing it. */
+enum emulate_status probe_push(struct emulate_ctxt *ctxt, unsigned int size)
+{
+	return probe_stack(ctxt, (ctxt->gpr[GPR_RSP] - size) & size_mask(stack_size(ctxt)), size);
+}
+
 enum emulate_status pop(struct emulate_ctxt *ctxt, unsigned int size, u64 *value)
 {
 	enum emulate_status status;
@@ -79,21 +95,15 @@ enum emulate_status run_pusha(struct emulate_ctxt *ctxt)
 enum emulate_status run_popa(struct emulate_ctxt *ctxt)
 {
 	unsigned int size = ctxt->insn.operand_size, i;
-	enum emulate_status status;
-	u8 block[8 * 4];
+	enum emulate_status status = EMULATE_DONE;
+	u64 value;
 
-	status = read_segment(ctxt, SEG_SS, stack_pointer(ctxt), block, 8 * size);
-	if (status != EMULATE_DONE)
-		return status;
-	move_stack(ctxt, 8 * size);
-	for (i = 0; i < 8; i++) {
-		u64 value = 0;
-
-		memcpy(&value, block + i * size, size);
-		if (GPR_RDI - i != GPR_RSP)
+	for (i = 0; i < 8 && status == EMULATE_DONE; i++) {
+		status = pop(ctxt, size, &value);
+		if (status == EMULATE_DONE && GPR_RDI - i != GPR_RSP)
 			write_gpr(ctxt, GPR_RDI - i, size, value);
 	}
-	return EMULATE_DONE;
+	return status;
 }
 
 /*
@@ -191,17 +201,6 @@ enum emulate_status run_pop_seg(struct emulate_ctxt *ctxt)
 	return status;
 }
 
-/* A write at the final stack pointer must be possible, though none is made. */
-static enum emulate_status probe_stack(struct emulate_ctxt *ctxt)
-{
-	unsigned int size = ctxt->insn.operand_size;
-	enum emulate_status status;
-	u64 linear;
-
-	status = linearize(ctxt, SEG_SS, stack_pointer(ctxt), size, true, &linear);
-	return status == EMULATE_DONE ? ctxt->ops->probe_write(ctxt, linear, size, 0) : status;
-}
-
 /*
  * The outer levels' frame pointers are copied one by one, each read and pushed, as hardware does.
  */
@@ -225,7 +224,8 @@ enum emulate_status run_enter(struct emulate_ctxt *ctxt)
 		return status;
 	move_stack(ctxt, -(s64)ctxt->insn.imm);
 	write_gpr(ctxt, GPR_RBP, size, frame);
-	return probe_stack(ctxt);
+	/* a write at the final stack pointer must be possible, though none is made */
+	return probe_stack(ctxt, stack_pointer(ctxt), size);
 }
 
 enum emulate_status run_leave(struct emulate_ctxt *ctxt)

@@ -94,11 +94,37 @@ static enum emulate_status repeat(struct emulate_ctxt *ctxt,
 			return status;
 		write_gpr(ctxt, GPR_RCX, ctxt->insn.address_size, count - done);
 		commit_iteration(ctxt);
+		/* a fault in a later one finds this one's flags on AMD's CPUs, the first on Intel's */
+		if (ctxt->amd)
+			ctxt->saved_rflags = ctxt->rflags;
 		if (repetition_ends(ctxt))
 			return EMULATE_DONE;
 	}
 	run_again(ctxt);
 	return EMULATE_DONE;
+}
+
+/* The elements at RSI, in a segment that may be chosen, and at RDI, always in ES. */
+static enum emulate_status read_first(struct emulate_ctxt *ctxt, u64 *value)
+{
+	return read_number(ctxt, ctxt->insn.segment, string_offset(ctxt, GPR_RSI),
+			   ctxt->insn.operand_size, value);
+}
+
+static enum emulate_status read_second(struct emulate_ctxt *ctxt, u64 *value)
+{
+	return read_number(ctxt, SEG_ES, string_offset(ctxt, GPR_RDI), ctxt->insn.operand_size,
+			   value);
+}
+
+typedef enum emulate_status (*reader_fn)(struct emulate_ctxt *ctxt, u64 *value);
+
+static enum emulate_status read_both(struct emulate_ctxt *ctxt, reader_fn read, u64 *value,
+				     reader_fn read_next, u64 *next)
+{
+	enum emulate_status status = read(ctxt, value);
+
+	return status == EMULATE_DONE ? read_next(ctxt, next) : status;
 }
 
 static enum emulate_status movs_element(struct emulate_ctxt *ctxt, unsigned int *elements)
@@ -108,7 +134,7 @@ static enum emulate_status movs_element(struct emulate_ctxt *ctxt, unsigned int 
 	u64 value;
 
 	*elements = 1;
-	status = read_number(ctxt, ctxt->insn.segment, string_offset(ctxt, GPR_RSI), size, &value);
+	status = read_first(ctxt, &value);
 	if (status == EMULATE_DONE)
 		status = write_number(ctxt, SEG_ES, string_offset(ctxt, GPR_RDI), size, value);
 	if (status != EMULATE_DONE)
@@ -125,11 +151,11 @@ static enum emulate_status cmps_element(struct emulate_ctxt *ctxt, unsigned int 
 	u64 first, second;
 
 	*elements = 1;
-	/* CPUs read the second operand first */
-	status = read_number(ctxt, SEG_ES, string_offset(ctxt, GPR_RDI), size, &second);
-	if (status == EMULATE_DONE)
-		status = read_number(ctxt, ctxt->insn.segment, string_offset(ctxt, GPR_RSI), size,
-				     &first);
+	/* CPUs read the second operand first, but for AMD's REPE CMPSB */
+	if (ctxt->amd && size == 1 && (ctxt->insn.prefixes & PREFIX_REP))
+		status = read_both(ctxt, read_first, &first, read_second, &second);
+	else
+		status = read_both(ctxt, read_second, &second, read_first, &first);
 	if (status != EMULATE_DONE)
 		return status;
 	alu(INSN_CMP, &ctxt->rflags, &first, second, size);
@@ -156,8 +182,7 @@ static enum emulate_status lods_element(struct emulate_ctxt *ctxt, unsigned int 
 	u64 value;
 
 	*elements = 1;
-	status = read_number(ctxt, ctxt->insn.segment, string_offset(ctxt, GPR_RSI),
-			     ctxt->insn.operand_size, &value);
+	status = read_first(ctxt, &value);
 	if (status != EMULATE_DONE)
 		return status;
 	write_gpr(ctxt, GPR_RAX, ctxt->insn.operand_size, value);
@@ -172,7 +197,7 @@ static enum emulate_status scas_element(struct emulate_ctxt *ctxt, unsigned int 
 	enum emulate_status status;
 
 	*elements = 1;
-	status = read_number(ctxt, SEG_ES, string_offset(ctxt, GPR_RDI), size, &second);
+	status = read_second(ctxt, &second);
 	if (status != EMULATE_DONE)
 		return status;
 	alu(INSN_CMP, &ctxt->rflags, &first, second, size);

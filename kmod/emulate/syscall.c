@@ -134,10 +134,10 @@ enum emulate_status run_sysexit(struct emulate_ctxt *ctxt)
 	enum emulate_status status;
 	u64 selector;
 
-	if (in_long_mode(ctxt) && ctxt->amd)
-		return emulate_raise(ctxt, VECTOR_UD);
 	if (!in_protected(ctxt) || ctxt->cpl)
 		return raise_gp0(ctxt);
+	if (in_long_mode(ctxt) && ctxt->amd)
+		return emulate_raise(ctxt, VECTOR_UD);
 	status = ctxt->ops->get_msr(ctxt, IA32_SYSENTER_CS, &selector);
 	if (status != EMULATE_DONE)
 		return status;

@@ -12,7 +12,7 @@ enum operand_kind {
 	O_E8,		/* ... of one byte, whatever the operand size */
 	O_E16,
 	O_EY,		/* ... of 4 bytes, 8 with REX.W */
-	O_EZ,		/* ... of the operand size, but at most 4 bytes */
+	O_EZ,		/* ... of 4 bytes; of 2 with a 16-bit operand size on Intel's CPUs */
 	O_G,		/* ModRM.reg */
 	O_GY,
 	O_B,		/* VEX.vvvv */

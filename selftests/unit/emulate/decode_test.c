@@ -46,6 +46,7 @@ enum reason {
 	ABSENT,
 	RESERVED_NOP,
 	LOCK_CR0,
+	PREFETCH_REGISTER,
 	UNEXPLAINED,
 	REASON_COUNT
 };
@@ -61,6 +62,7 @@ static const char *const reasons[] = {
 	[RESERVED_NOP] =
 		"reserved NOP (0F 1A, 0F 1B): Zydis takes it for MPX and refuses some operands",
 	[LOCK_CR0] = "LOCK MOV CR0 (CR8 on AMD) with ModRM.mod other than 3, which is ignored",
+	[PREFETCH_REGISTER] = "0F 0D with a register: a NOP on Intel's CPUs, #UD on AMD's",
 	[UNEXPLAINED] = "no reason",
 };
 
@@ -96,12 +98,13 @@ static void flat_segment(struct emulate_ctxt *ctxt, unsigned int reg,
 static const struct emulate_ops ops = { .fetch = no_fetch, .get_segment = flat_segment };
 
 /* Zydis accepts what we refuse. */
-static enum reason explain_refusal(const struct mode *mode, const struct emulate_insn *insn,
+static enum reason explain_refusal(const struct mode *mode, const struct emulate_ctxt *ctxt,
 				   const ZydisDecodedInstruction *zydis)
 {
 	/* Xeon Phi's own scalar and mask instructions in VEX map 0F */
 	static const u8 knights[] = { 0x43, 0x48, 0x49, 0x84, 0x85, 0x95,
 				      0x97, 0xae, 0xb8, 0xbc, 0xbd };
+	const struct emulate_insn *insn = &ctxt->insn;
 
 	if (mode->mode == EMULATE_REAL &&
 	    (zydis->encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY || insn->op >= INSN_MOV_FROM_SEG))
@@ -117,6 +120,8 @@ static enum reason explain_refusal(const struct mode *mode, const struct emulate
 	if (insn->map == MAP_0F && insn->opcode == 0x01 &&
 	    ((insn->modrm >= 0xcc && insn->modrm <= 0xcf) || insn->modrm == 0xfa))
 		return ABSENT;
+	if (ctxt->amd && insn->op == INSN_PREFETCH && !insn->memory)
+		return PREFETCH_REGISTER;
 	return UNEXPLAINED;
 }
 
@@ -177,7 +182,7 @@ static void compare(const struct mode *mode, const u8 *bytes, bool amd)
 	if (ZYAN_SUCCESS(zstatus) != (status == EMULATE_DONE) ||
 	    (status == EMULATE_DONE && zydis.length != ctxt.insn.length))
 		reason = !ZYAN_SUCCESS(zstatus) ? explain_length(mode, &ctxt) :
-			 status != EMULATE_DONE ? explain_refusal(mode, &ctxt.insn, &zydis) :
+			 status != EMULATE_DONE ? explain_refusal(mode, &ctxt, &zydis) :
 						  UNEXPLAINED;
 	difference_count[reason]++;
 	if (reason == UNEXPLAINED)

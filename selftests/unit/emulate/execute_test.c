@@ -6,6 +6,7 @@
  *
  * execute_test [cases [seed]]
  */
+#include <cpuid.h>
 #include <stdlib.h>
 #include <sys/auxv.h>
 #include <sys/wait.h>
@@ -29,6 +30,7 @@ static struct machine machine;
 static u8 template[NATIVE_WRITABLE];
 static u64 random_state;
 static u64 cr4 = CR4_OSFXSR_BIT | CR4_OSXSAVE_BIT;
+static bool amd; /* this machine's CPU */
 
 static u64 random64(void)
 {
@@ -591,7 +593,8 @@ static bool run_case(enum native_mode mode)
 	static const u8 modes[] = { EMULATE_LONG64, EMULATE_PROT32, EMULATE_PROT16 };
 	u64 base = mode == NATIVE_16 ? NATIVE_BASE16 : 0, start = NATIVE_CODE - base + INSN_AT;
 	struct emulate_ctxt ctxt = {
-		.ops = &ops, .mode = modes[mode], .linear_bits = 48, .cpl = 3, .rip = start
+		.ops = &ops, .mode = modes[mode], .linear_bits = 48, .amd = amd, .cpl = 3,
+		.rip = start
 	};
 	u8 *code = (u8 *)NATIVE_CODE + INSN_AT;
 	struct native_state before, after;
@@ -664,6 +667,15 @@ static int run_mode(enum native_mode mode, u64 cases, u64 seed)
 	return wrong ? 1 : 0;
 }
 
+/* AMD's, or Hygon's. */
+static bool cpu_is_amd(void)
+{
+	u32 leaf, name[3];
+
+	__cpuid(0, leaf, name[0], name[2], name[1]);
+	return !memcmp(name, "AuthenticAMD", 12) || !memcmp(name, "HygonGenuine", 12);
+}
+
 int main(int argc, char **argv)
 {
 	u64 cases = argc > 1 ? strtoull(argv[1], NULL, 0) : 1000000;
@@ -671,6 +683,7 @@ int main(int argc, char **argv)
 
 	if (!tap_ok(native_init(), "set up the sandbox"))
 		return tap_done();
+	amd = cpu_is_amd();
 	if (getauxval(AT_HWCAP2) & 2)
 		cr4 |= CR4_FSGSBASE_BIT;
 	memcpy(machine.data, (void *)NATIVE_DATA, sizeof(machine.data));

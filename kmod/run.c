@@ -15,23 +15,18 @@
 
 DECLARE_STATIC_CALL(okvm_run, *((struct okvm_backend *)NULL)->run);
 
-static bool irqchip_in_kernel(struct okvm_vcpu *vcpu)
-{
-	return vcpu->lapic;
-}
-
 /* May user space call KVM_INTERRUPT now and see it delivered at the next entry? */
 static bool ready_for_user_irq(struct okvm_vcpu *vcpu)
 {
 	const struct okvm_events *ev = &vcpu->ev;
 
 	return !ev->exception.pending && !ev->exception.injected && !ev->nmi_injected &&
-	       !ev->irq.injected && okvm_backend->irq_allowed(vcpu);
+	       !ev->irq.injected && okvm_takes_user_irq(vcpu) && okvm_backend->irq_allowed(vcpu);
 }
 
 static bool wants_user_irq(struct okvm_vcpu *vcpu)
 {
-	return READ_ONCE(vcpu->run->request_interrupt_window) && !irqchip_in_kernel(vcpu);
+	return READ_ONCE(vcpu->run->request_interrupt_window) && !okvm_pic_in_kernel(vcpu);
 }
 
 /**
@@ -96,6 +91,15 @@ static int requests_that_leave(struct okvm_vcpu *vcpu)
 		vcpu->run->exit_reason = KVM_EXIT_SHUTDOWN;
 		return RESUME_USER;
 	}
+	if (okvm_take_request(vcpu, REQ_IOAPIC_EOI)) {
+		okvm_ioapic_eoi_exit(vcpu);
+		return RESUME_USER;
+	}
+	if (okvm_take_request(vcpu, REQ_TPR_ACCESS)) {
+		/* What happened is in kvm_run already. */
+		vcpu->run->exit_reason = KVM_EXIT_TPR_ACCESS;
+		return RESUME_USER;
+	}
 	return RESUME_GUEST;
 }
 
@@ -135,6 +139,8 @@ static int handle_requests(struct okvm_vcpu *vcpu)
 	if (okvm_take_request(vcpu, REQ_EVENT)) {
 		okvm_count(vcpu, req_event);
 		okvm_inject_events(vcpu);
+		if (vcpu->lapic)
+			okvm_vapic_enter(vcpu);
 	}
 	/* Injecting may find that the guest is dead. */
 	return requests_that_leave(vcpu);
@@ -180,7 +186,7 @@ static int run_once(struct okvm_vcpu *vcpu)
 		if (r != RESUME_GUEST || vcpu->mp_state != KVM_MP_STATE_RUNNABLE)
 			return r;
 	}
-	if (wants_user_irq(vcpu))
+	if (wants_user_irq(vcpu) && okvm_takes_user_irq(vcpu))
 		okvm_backend->want_window(vcpu, false);
 	okvm_pv_eoi_enter(vcpu);
 	if (!enter(vcpu))
@@ -261,7 +267,7 @@ static void fill_run(struct okvm_vcpu *vcpu)
 	run->cr8 = okvm_get_cr8(vcpu);
 	run->apic_base = vcpu->apic_base;
 	run->flags = 0;
-	run->ready_for_interrupt_injection = irqchip_in_kernel(vcpu) || ready_for_user_irq(vcpu);
+	run->ready_for_interrupt_injection = okvm_pic_in_kernel(vcpu) || ready_for_user_irq(vcpu);
 }
 
 static void note_thread(struct okvm_vcpu *vcpu)
@@ -319,7 +325,7 @@ long okvm_vcpu_run(struct okvm_vcpu *vcpu, void *arg)
 		r = wait_for_start(vcpu);
 		goto out;
 	}
-	if (!irqchip_in_kernel(vcpu) && okvm_set_cr8(vcpu, vcpu->run->cr8))
+	if (!vcpu->lapic && okvm_set_cr8(vcpu, vcpu->run->cr8))
 		r = -EINVAL;
 	else
 		r = resume(vcpu);
@@ -345,8 +351,8 @@ long okvm_vcpu_interrupt(struct okvm_vcpu *vcpu, void *arg)
 
 	if (irq->irq > 255)
 		return -EINVAL;
-	if (irqchip_in_kernel(vcpu))
-		return -ENXIO;
+	if (vcpu->lapic)
+		return okvm_user_extint(vcpu, irq->irq);
 	vcpu->ev.irq.injected = true;
 	vcpu->ev.irq.soft = false;
 	vcpu->ev.irq.vector = irq->irq;

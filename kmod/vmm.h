@@ -61,6 +61,8 @@ enum okvm_request {
 	REQ_NMI,		/* NMIs queued from other threads */
 	REQ_TRIPLE_FAULT,
 	REQ_UNHALT,		/* PV kick or another thread's wake-up out of HLT */
+	REQ_IOAPIC_EOI,		/* tell user space's IOAPIC */
+	REQ_TPR_ACCESS,		/* tell user space of it */
 	REQ_KICK,		/* only leave the guest */
 	REQ_DEAD,		/* the VM is gone: -EIO */
 };

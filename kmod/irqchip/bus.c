@@ -21,7 +21,8 @@ int okvm_mmio_write(struct okvm_vcpu *vcpu, gpa_t gpa, unsigned int len, const v
 	if (vcpu->lapic) {
 		if (!lapic_mmio_write(vcpu, gpa, len, data))
 			return 0;
-		if (!irqchip_ioapic_access(vm->irqchip, gpa, len, (void *)data, true))
+		if (!vm->irqchip->split &&
+		    !irqchip_ioapic_access(vm->irqchip, gpa, len, (void *)data, true))
 			return 0;
 	}
 	if (ioeventfd_signal(vm->io, false, gpa, len, data) ||
@@ -46,6 +47,8 @@ int okvm_mmio_read(struct okvm_vcpu *vcpu, gpa_t gpa, unsigned int len, void *da
 		return -EOPNOTSUPP;
 	if (!lapic_mmio_read(vcpu, gpa, len, data))
 		return 0;
+	if (vcpu->vm->irqchip->split)
+		return -EOPNOTSUPP;
 	return irqchip_ioapic_access(vcpu->vm->irqchip, gpa, len, data, false);
 }
 
@@ -53,7 +56,7 @@ static int chip_pio(struct okvm_vcpu *vcpu, u16 port, unsigned int size, void *d
 {
 	struct okvm_irqchip *chip = vcpu->vm->irqchip;
 
-	if (!vcpu->lapic)
+	if (!okvm_pic_in_kernel(vcpu))
 		return -EOPNOTSUPP;
 	if (!irqchip_pic_access(chip, port, size, data, write))
 		return 0;

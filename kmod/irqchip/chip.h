@@ -53,6 +53,10 @@ struct okvm_lapic {
 	unsigned long events;			/* A: bits of enum lapic_event */
 	u8 sipi_vector;				/* A: valid with EVENT_SIPI */
 	unsigned int turns;			/* A: lowest-priority messages taken */
+	s16 user_extint;			/* U: of KVM_INTERRUPT; -1: none */
+	u8 eoi_vector;				/* U: with REQ_IOAPIC_EOI */
+	bool tpr_reports;			/* U: KVM_TPR_ACCESS_REPORTING */
+	gpa_t vapic_gpa;			/* U: KVM_SET_VAPIC_ADDR; 0: none */
 	u64 pv_eoi_msr;				/* U */
 	bool pv_eoi_offered;			/* U: the guest's flag is set */
 };
@@ -70,6 +74,8 @@ struct pit_timer;
  */
 struct okvm_irqchip {
 	struct okvm_vm *vm;			/* C */
+	bool split;				/* C: PICs, IOAPIC and PIT are user space's */
+	u32 user_pins;				/* C: of its IOAPICs: the first GSIs */
 	struct mutex lock;			/* changes of routes, irqfds, the PIT's existence */
 
 	raw_spinlock_t pic_lock;
@@ -105,7 +111,17 @@ static inline struct okvm_lapic *lapic_of(struct lapic *l)
 	return container_of(l, struct okvm_lapic, apic);
 }
 
+/* The controllers, when they are all in the kernel. */
+static inline struct okvm_irqchip *full_irqchip_of(struct okvm_vm *vm)
+{
+	struct okvm_irqchip *chip = irqchip_of(vm);
+
+	return chip && !chip->split ? chip : NULL;
+}
+
 /* irqchip.c */
+int irqchip_create(struct okvm_vm *vm, bool split, u32 user_pins);
+bool irqchip_takes_extint(struct okvm_vcpu *vcpu);
 int irqchip_set_pic(struct okvm_irqchip *chip, unsigned int pin, enum irq_source source,
 		    bool level);
 int irqchip_set_ioapic(struct okvm_irqchip *chip, unsigned int pin, enum irq_source source,
@@ -118,8 +134,19 @@ int irqchip_pic_access(struct okvm_irqchip *chip, u16 port, unsigned int size, v
 void irqchip_eoi(struct okvm_vcpu *vcpu, u8 vector, bool level);
 void irqchip_update_edge_eois(struct okvm_irqchip *chip);
 
+/* split.c */
+int irqchip_enable_split(struct okvm_vm *vm, const struct kvm_enable_cap *cap);
+void split_eoi(struct okvm_vcpu *vcpu, u8 vector);
+
+/* vapic.c */
+void vapic_exit(struct okvm_vcpu *vcpu);
+void vapic_tpr_access(struct okvm_vcpu *vcpu, bool write);
+long irqchip_set_vapic_addr(struct okvm_vcpu *vcpu, void *arg);
+long irqchip_set_tpr_reports(struct okvm_vcpu *vcpu, void *arg);
+
 /* routing.c */
 struct irq_routing *routing_default(void);
+struct irq_routing *routing_empty(void);
 int irq_set_gsi(struct okvm_irqchip *chip, enum irq_source source, u32 gsi, bool level,
 		bool want_status);
 long irqchip_set_routing(struct okvm_vm *vm, void *arg);

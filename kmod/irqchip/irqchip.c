@@ -16,7 +16,11 @@ static bool line_level(u8 *sources, enum irq_source source, bool level)
 	return *sources;
 }
 
-static bool takes_extint(struct okvm_vcpu *vcpu)
+/**
+ * irqchip_takes_extint - does LINT0 let the PICs' interrupts in?
+ * @vcpu: the vCPU, with a local APIC
+ */
+bool irqchip_takes_extint(struct okvm_vcpu *vcpu)
 {
 	const struct lapic *l = &vcpu->lapic->apic;
 	u32 lint0 = lapic_reg(l, APIC_LVT0);
@@ -33,7 +37,7 @@ static void wake_for_pic(struct okvm_irqchip *chip)
 	unsigned long i;
 
 	okvm_for_each_vcpu(i, vcpu, chip->vm) {
-		if (vcpu->lapic && takes_extint(vcpu)) {
+		if (vcpu->lapic && irqchip_takes_extint(vcpu)) {
 			okvm_request_kick(vcpu, REQ_EVENT);
 			return;
 		}
@@ -159,7 +163,10 @@ int ioapic_deliver(struct ioapic *io, const struct irq_message *msg)
 
 static bool extint_pending(struct okvm_vcpu *vcpu)
 {
-	return READ_ONCE(vcpu->vm->irqchip->pic.output) && takes_extint(vcpu);
+	const struct okvm_irqchip *chip = vcpu->vm->irqchip;
+	bool any = chip->split ? vcpu->lapic->user_extint >= 0 : READ_ONCE(chip->pic.output);
+
+	return any && irqchip_takes_extint(vcpu);
 }
 
 /**
@@ -179,6 +186,23 @@ bool okvm_irq_pending(struct okvm_vcpu *vcpu)
 	return extint_pending(vcpu);
 }
 
+static int take_extint(struct okvm_vcpu *vcpu)
+{
+	struct okvm_irqchip *chip = vcpu->vm->irqchip;
+	struct pic_section s;
+	int vector;
+
+	if (chip->split) {
+		vector = vcpu->lapic->user_extint;
+		vcpu->lapic->user_extint = -1;
+		return vector;
+	}
+	s = pic_begin(chip);
+	vector = chip->pic.output ? pic_take(&chip->pic) : -1;
+	pic_end(chip, s);
+	return vector;
+}
+
 /**
  * okvm_irq_take - acknowledge the interrupt of okvm_irq_pending()
  * @vcpu: the vCPU
@@ -188,16 +212,12 @@ bool okvm_irq_pending(struct okvm_vcpu *vcpu)
  */
 int okvm_irq_take(struct okvm_vcpu *vcpu)
 {
-	struct okvm_irqchip *chip = vcpu->vm->irqchip;
-	struct pic_section s;
 	int vector;
 
 	if (!vcpu->lapic)
 		return -1;
 	if (unlikely(extint_pending(vcpu))) {
-		s = pic_begin(chip);
-		vector = chip->pic.output ? pic_take(&chip->pic) : -1;
-		pic_end(chip, s);
+		vector = take_extint(vcpu);
 		if (vector >= 0)
 			return vector;
 	}
@@ -267,7 +287,11 @@ void lapic_eoi_sent(struct lapic *l, u8 vector)
 	struct okvm_vcpu *vcpu = lapic_of(l)->vcpu;
 	bool level = lapic_test(l, APIC_TMR, vector);
 
-	if (unlikely(level || test_bit(vector, vcpu->vm->irqchip->edge_eois)))
+	if (likely(!level && !test_bit(vector, vcpu->vm->irqchip->edge_eois)))
+		return;
+	if (vcpu->vm->irqchip->split)
+		split_eoi(vcpu, vector);
+	else
 		irqchip_eoi(vcpu, vector, level);
 }
 
@@ -471,20 +495,22 @@ void okvm_irqchip_vm_destroy(struct okvm_vm *vm)
 		put_page(vm->coalesced_page);
 }
 
-static struct okvm_irqchip *irqchip_alloc(struct okvm_vm *vm)
+static struct okvm_irqchip *irqchip_alloc(struct okvm_vm *vm, bool split, u32 user_pins)
 {
 	struct okvm_irqchip *chip = kzalloc(sizeof(*chip), GFP_KERNEL_ACCOUNT);
 	struct irq_routing *table;
 
 	if (!chip)
 		return ERR_PTR(-ENOMEM);
-	table = routing_default();
+	table = split ? routing_empty() : routing_default();
 	if (IS_ERR(table)) {
 		kfree(chip);
 		return ERR_CAST(table);
 	}
 	rcu_assign_pointer(chip->routing, table);
 	chip->vm = vm;
+	chip->split = split;
+	chip->user_pins = user_pins;
 	mutex_init(&chip->lock);
 	mutex_init(&chip->map_lock);
 	raw_spin_lock_init(&chip->pic_lock);
@@ -495,19 +521,27 @@ static struct okvm_irqchip *irqchip_alloc(struct okvm_vm *vm)
 	return chip;
 }
 
-/* KVM_CREATE_IRQCHIP (KVM API document, 4.24): 0; -EEXIST; -EINVAL: there are vCPUs; -ENOMEM. */
-static long create_irqchip(struct okvm_vm *vm, void *arg)
+/**
+ * irqchip_create - give a VM its controllers
+ * @vm: the VM
+ * @split: only local APICs
+ * @user_pins: pins of user space's IOAPICs, if @split
+ *
+ * Return: 0; -EEXIST: it has some; there are vCPUs: -EINVAL, or, if @split, -EEXIST, as KVM
+ * has it; -ENOMEM.
+ */
+int irqchip_create(struct okvm_vm *vm, bool split, u32 user_pins)
 {
 	struct okvm_irqchip *chip;
-	long r = 0;
+	int r = 0;
 
 	mutex_lock(&vm->lock);
 	if (vm->irqchip)
 		r = -EEXIST;
 	else if (vm->created_vcpus)
-		r = -EINVAL;
+		r = split ? -EEXIST : -EINVAL;
 	if (!r) {
-		chip = irqchip_alloc(vm);
+		chip = irqchip_alloc(vm, split, user_pins);
 		if (IS_ERR(chip))
 			r = PTR_ERR(chip);
 		else
@@ -518,10 +552,16 @@ static long create_irqchip(struct okvm_vm *vm, void *arg)
 	return r;
 }
 
+/* KVM_CREATE_IRQCHIP (KVM API document, 4.24). */
+static long create_irqchip(struct okvm_vm *vm, void *arg)
+{
+	return irqchip_create(vm, false, 0);
+}
+
 /* KVM_GET_IRQCHIP (KVM API document, 4.26): 0; -ENXIO: no controllers; -EINVAL: no such chip. */
 static long get_irqchip(struct okvm_vm *vm, void *arg)
 {
-	struct okvm_irqchip *chip = irqchip_of(vm);
+	struct okvm_irqchip *chip = full_irqchip_of(vm);
 	struct kvm_irqchip *state = arg;
 	struct pic_section s;
 	unsigned long flags;
@@ -548,7 +588,7 @@ static long get_irqchip(struct okvm_vm *vm, void *arg)
 /* KVM_SET_IRQCHIP (KVM API document, 4.27): as above. */
 static long set_irqchip(struct okvm_vm *vm, void *arg)
 {
-	struct okvm_irqchip *chip = irqchip_of(vm);
+	struct okvm_irqchip *chip = full_irqchip_of(vm);
 	const struct kvm_irqchip *state = arg;
 	struct pic_section s;
 	unsigned long flags;
@@ -634,11 +674,15 @@ const struct okvm_ioctl okvm_irqchip_vm_ioctls[] = {
 const struct okvm_ioctl okvm_irqchip_vcpu_ioctls[] = {
 	{ KVM_GET_LAPIC, .vcpu = irqchip_get_lapic },
 	{ KVM_SET_LAPIC, .vcpu = irqchip_set_lapic },
+	{ KVM_SET_VAPIC_ADDR, .vcpu = irqchip_set_vapic_addr },
+	{ KVM_TPR_ACCESS_REPORTING, .vcpu = irqchip_set_tpr_reports },
 	{ }
 };
 
 const struct okvm_cap okvm_irqchip_caps[] = {
 	{ KVM_CAP_IRQCHIP, 1 },
+	{ KVM_CAP_SPLIT_IRQCHIP, 1, .enable = irqchip_enable_split },
+	{ KVM_CAP_VAPIC, 1 },
 	{ KVM_CAP_IOAPIC_POLARITY_IGNORED, 1 },
 	{ KVM_CAP_IRQ_ROUTING, MAX_ROUTES },
 	{ KVM_CAP_IRQ_INJECT_STATUS, 1 },

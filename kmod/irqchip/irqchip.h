@@ -46,6 +46,12 @@ int okvm_pv_eoi_set(struct okvm_vcpu *vcpu, u64 data);
 u64 okvm_pv_eoi_get(struct okvm_vcpu *vcpu);
 void okvm_pv_eoi_enter(struct okvm_vcpu *vcpu);
 void okvm_pv_eoi_exit(struct okvm_vcpu *vcpu);
+void okvm_vapic_enter(struct okvm_vcpu *vcpu);
+/* User space's PICs and IOAPIC: whether they are, KVM_INTERRUPT, KVM_EXIT_IOAPIC_EOI. */
+bool okvm_pic_in_kernel(struct okvm_vcpu *vcpu);
+bool okvm_takes_user_irq(struct okvm_vcpu *vcpu);
+int okvm_user_extint(struct okvm_vcpu *vcpu, u8 vector);
+void okvm_ioapic_eoi_exit(struct okvm_vcpu *vcpu);
 
 /*
  * The I/O bus. In-kernel devices first, then ioeventfds, then coalesced zones (writes).

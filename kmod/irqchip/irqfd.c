@@ -323,8 +323,9 @@ static int deassign(struct okvm_irqchip *chip, const struct kvm_irqfd *args)
  *
  * KVM API document, 4.75.
  *
- * Return: 0, also when there is nothing to deassign; -EINVAL: unknown flags, not an eventfd, or no
- * controllers; -EBADF; -EBUSY: the eventfd is in use; -ENOMEM.
+ * Return: 0, also when there is nothing to deassign; -EINVAL: unknown flags, not an eventfd, no
+ * controllers, or a resampler without an IOAPIC in the kernel; -EBADF; -EBUSY: the eventfd is in
+ * use; -ENOMEM.
  */
 long irqchip_irqfd(struct okvm_vm *vm, void *arg)
 {
@@ -334,6 +335,9 @@ long irqchip_irqfd(struct okvm_vm *vm, void *arg)
 	int r;
 
 	if (!chip || (args->flags & ~(KVM_IRQFD_FLAG_DEASSIGN | KVM_IRQFD_FLAG_RESAMPLE)))
+		return -EINVAL;
+	/* Only pins of the kernel's own controllers can be sampled again. */
+	if (chip->split && (args->flags & KVM_IRQFD_FLAG_RESAMPLE))
 		return -EINVAL;
 	/* One at a time: none is ended while it is half made. */
 	mutex_lock(&chip->lock);

@@ -213,7 +213,7 @@ int pit_access(struct okvm_irqchip *chip, u16 port, unsigned int size, void *dat
  */
 long pit_create(struct okvm_vm *vm, u32 flags)
 {
-	struct okvm_irqchip *chip = irqchip_of(vm);
+	struct okvm_irqchip *chip = full_irqchip_of(vm);
 	struct pit_timer *p;
 	long r = 0;
 

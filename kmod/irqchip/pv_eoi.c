@@ -61,7 +61,7 @@ void okvm_pv_eoi_enter(struct okvm_vcpu *vcpu)
 }
 
 /**
- * okvm_pv_eoi_exit - after the guest ran: take the flag back
+ * okvm_pv_eoi_exit - after the guest ran: take the flag back; vAPIC's word, too
  * @vcpu: the vCPU
  *
  * Context: vCPU thread, may sleep.
@@ -71,7 +71,11 @@ void okvm_pv_eoi_exit(struct okvm_vcpu *vcpu)
 	struct okvm_lapic *l = vcpu->lapic;
 	u8 flag;
 
-	if (!l || likely(!l->pv_eoi_offered))
+	if (!l)
+		return;
+	if (unlikely(l->vapic_gpa))
+		vapic_exit(vcpu);
+	if (likely(!l->pv_eoi_offered))
 		return;
 	l->pv_eoi_offered = false;
 	if (okvm_read_guest(vcpu, flag_gpa(l), &flag, sizeof(flag)))

@@ -69,13 +69,13 @@ static struct irq_routing *table_alloc(u32 nr_routes, u32 nr_gsis)
 	return table;
 }
 
-/* Does user space's entry make sense? Then @r is filled. */
-static int decode(struct irq_route *r, const struct kvm_irq_routing_entry *e)
+/* Does user space's entry make sense? Then @r is filled. @chips: pins of the kernel's do. */
+static int decode(struct irq_route *r, const struct kvm_irq_routing_entry *e, bool chips)
 {
 	r->type = e->type;
 	switch (e->type) {
 	case KVM_IRQ_ROUTING_IRQCHIP:
-		if (e->flags || e->u.irqchip.irqchip >= KVM_NR_IRQCHIPS)
+		if (!chips || e->flags || e->u.irqchip.irqchip >= KVM_NR_IRQCHIPS)
 			return -EINVAL;
 		if (e->u.irqchip.pin >= (e->u.irqchip.irqchip == KVM_IRQCHIP_IOAPIC ?
 					 KVM_IOAPIC_NUM_PINS : PIC_PINS / 2))
@@ -102,11 +102,11 @@ static bool compatible(const struct irq_route *a, const struct irq_route *b)
 	       a->chip != b->chip;
 }
 
-static int add_route(struct irq_routing *table, const struct kvm_irq_routing_entry *e)
+static int add_route(struct irq_routing *table, const struct kvm_irq_routing_entry *e, bool chips)
 {
 	struct irq_route r = { };
 	unsigned int start = table->first[e->gsi], end = table->first[e->gsi + 1], i;
-	int err = decode(&r, e);
+	int err = decode(&r, e, chips);
 
 	if (err)
 		return err;
@@ -121,7 +121,8 @@ static int add_route(struct irq_routing *table, const struct kvm_irq_routing_ent
 }
 
 /* A table of @nr entries, each checked, or an error pointer. */
-static struct irq_routing *table_build(const struct kvm_irq_routing_entry *entries, u32 nr)
+static struct irq_routing *table_build(const struct kvm_irq_routing_entry *entries, u32 nr,
+				       bool chips)
 {
 	struct irq_routing *table;
 	u32 i, nr_gsis = 1;
@@ -140,7 +141,7 @@ static struct irq_routing *table_build(const struct kvm_irq_routing_entry *entri
 	for (i = 0; i < nr_gsis; i++)
 		table->first[i + 1] += table->first[i];
 	for (i = 0; i < nr && !err; i++)
-		err = add_route(table, &entries[i]);
+		err = add_route(table, &entries[i], chips);
 	if (err) {
 		kvfree(table);
 		return ERR_PTR(err);
@@ -177,9 +178,15 @@ struct irq_routing *routing_default(void)
 							 KVM_IRQCHIP_PIC_SLAVE, gsi & 7 },
 			};
 	}
-	table = table_build(e, next - e);
+	table = table_build(e, next - e, true);
 	kfree(e);
 	return table;
+}
+
+/** routing_empty - no route at all: what a split irqchip starts with */
+struct irq_routing *routing_empty(void)
+{
+	return table_build(NULL, 0, false);
 }
 
 /**
@@ -206,7 +213,7 @@ long irqchip_set_routing(struct okvm_vm *vm, void *arg)
 	entries = vmemdup_user(user->entries, array_size(head.nr, sizeof(*entries)));
 	if (IS_ERR(entries))
 		return PTR_ERR(entries);
-	table = table_build(entries, head.nr);
+	table = table_build(entries, head.nr, !chip->split);
 	kvfree(entries);
 	if (IS_ERR(table))
 		return PTR_ERR(table);

@@ -32,6 +32,7 @@ int okvm_lapic_create(struct okvm_vcpu *vcpu)
 	}
 	l->apic.id = vcpu->id;
 	l->apic.isr_top = -1;
+	l->user_extint = -1;
 	l->vcpu = vcpu;
 	lapic_timer_create(l);
 	vcpu->lapic = l;
@@ -80,6 +81,7 @@ void okvm_lapic_reset(struct okvm_vcpu *vcpu, bool init)
 		WRITE_ONCE(l->apic.mode, LAPIC_XAPIC);
 	l->pv_eoi_msr = 0;
 	l->pv_eoi_offered = false;
+	l->vapic_gpa = 0;
 	lapic_reset(&l->apic, init, quirk && is_boot_cpu(vcpu));
 }
 
@@ -245,6 +247,8 @@ static int write_lapic(struct okvm_vcpu *vcpu, unsigned int reg, u32 value)
 {
 	struct lapic *l = &vcpu->lapic->apic;
 
+	if (reg == APIC_TASKPRI)
+		vapic_tpr_access(vcpu, true);
 	if (unlikely(reg == APIC_LVTT))
 		l->deadline_timer = guest_has(vcpu, GUEST_TSC_DEADLINE);
 	return lapic_write(l, reg, value);
@@ -345,6 +349,8 @@ int lapic_mmio_read(struct okvm_vcpu *vcpu, gpa_t gpa, unsigned int len, void *d
 		memset(data, 0, len);
 		return 0;
 	}
+	if ((offset & ~0xf) == APIC_TASKPRI)
+		vapic_tpr_access(vcpu, false);
 	lapic_read(&vcpu->lapic->apic, offset & ~0xf, &value);
 	memcpy(data, (u8 *)&value + (offset & 3), len);
 	return 0;

@@ -94,7 +94,7 @@ static enum emulate_status repeat(struct emulate_ctxt *ctxt,
 			return status;
 		write_gpr(ctxt, GPR_RCX, ctxt->insn.address_size, count - done);
 		commit_iteration(ctxt);
-		/* A later one's fault finds this one's flags on AMD's CPUs, the first's on Intel's. */
+		/* A later fault finds this one's flags on AMD's CPUs, the first's on Intel's. */
 		if (ctxt->amd)
 			ctxt->saved_rflags = ctxt->rflags;
 		if (repetition_ends(ctxt))

@@ -221,6 +221,10 @@ static int handle_exception(struct okvm_vcpu *vcpu)
 		return RESUME_GUEST;
 	case X86_TRAP_BP:
 		return debug_exit(vcpu, 0);
+	case X86_TRAP_UD:
+		if (!okvm_fix_hypercall(vcpu))
+			okvm_queue_exception(vcpu, X86_TRAP_UD);
+		return RESUME_GUEST;
 	case X86_TRAP_AC:
 		okvm_queue_exception_error(vcpu, X86_TRAP_AC, exit->exception.error);
 		return RESUME_GUEST;
@@ -288,6 +292,15 @@ static void yield_to_other(struct okvm_vcpu *me)
 		done = yield_to(task, true) > 0;
 		put_task_struct(task);
 	}
+}
+
+/* MONITOR and MWAIT do nothing, rather than let a guest have the CPU. */
+static int handle_mwait(struct okvm_vcpu *vcpu)
+{
+	if (vcpu->vm->disabled_quirks & KVM_X86_QUIRK_MWAIT_NEVER_UD_FAULTS &&
+	    !guest_has(vcpu, GUEST_MWAIT))
+		return handle_undefined(vcpu);
+	return okvm_skip_instruction(vcpu);
 }
 
 static int handle_pause(struct okvm_vcpu *vcpu)
@@ -362,7 +375,7 @@ static int (*const handlers[EXIT_KINDS])(struct okvm_vcpu *vcpu) = {
 	[EXIT_PAUSE] = handle_pause,
 	[EXIT_WBINVD] = okvm_skip_instruction,
 	[EXIT_RDPMC] = handle_rdpmc,
-	[EXIT_MWAIT] = okvm_skip_instruction,
+	[EXIT_MWAIT] = handle_mwait,
 	[EXIT_TASK_SWITCH] = handle_unknown,
 	[EXIT_UNDEFINED] = handle_undefined,
 	[EXIT_TRIPLE_FAULT] = handle_triple_fault,

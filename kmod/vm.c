@@ -160,10 +160,44 @@ static int cap_nr_vcpus(struct okvm_vm *vm)
 	return min_t(int, num_online_cpus(), OKVM_MAX_VCPUS);
 }
 
+/* What KVM does unlike the hardware, of old; user space may have the hardware's way. */
+#define QUIRKS (KVM_X86_QUIRK_LINT0_REENABLED | KVM_X86_QUIRK_LAPIC_MMIO_HOLE | \
+		KVM_X86_QUIRK_MISC_ENABLE_NO_MWAIT | KVM_X86_QUIRK_FIX_HYPERCALL_INSN | \
+		KVM_X86_QUIRK_MWAIT_NEVER_UD_FAULTS)
+
+static int disable_quirks(struct okvm_vm *vm, const struct kvm_enable_cap *cap)
+{
+	WRITE_ONCE(vm->disabled_quirks, cap->args[0]);
+	return 0;
+}
+
+static int disable_quirks2(struct okvm_vm *vm, const struct kvm_enable_cap *cap)
+{
+	return cap->args[0] & ~(u64)QUIRKS ? -EINVAL : disable_quirks(vm, cap);
+}
+
+/* Once: ids at or above it are refused, and nothing need be set aside for them. */
+static int limit_vcpu_ids(struct okvm_vm *vm, const struct kvm_enable_cap *cap)
+{
+	int r = -EINVAL;
+
+	if (cap->args[0] > OKVM_MAX_VCPU_ID)
+		return -EINVAL;
+	mutex_lock(&vm->lock);
+	if (!vm->max_vcpu_id || vm->max_vcpu_id == cap->args[0]) {
+		vm->max_vcpu_id = cap->args[0];
+		r = 0;
+	}
+	mutex_unlock(&vm->lock);
+	return r;
+}
+
 const struct okvm_cap okvm_vm_caps[] = {
 	{ KVM_CAP_NR_VCPUS, .check = cap_nr_vcpus },
 	{ KVM_CAP_MAX_VCPUS, OKVM_MAX_VCPUS },
-	{ KVM_CAP_MAX_VCPU_ID, OKVM_MAX_VCPU_ID },
+	{ KVM_CAP_MAX_VCPU_ID, OKVM_MAX_VCPU_ID, .enable = limit_vcpu_ids },
+	{ KVM_CAP_DISABLE_QUIRKS, 1, .enable = disable_quirks },
+	{ KVM_CAP_DISABLE_QUIRKS2, QUIRKS, .enable = disable_quirks2 },
 	{ KVM_CAP_HLT, 1 },
 	{ KVM_CAP_USER_NMI, 1 },
 	{ KVM_CAP_IMMEDIATE_EXIT, 1 },

@@ -284,6 +284,7 @@ int okvm_skip_instruction(struct okvm_vcpu *vcpu);
 int okvm_internal_error(struct okvm_vcpu *vcpu, u32 suberror, const u64 *data, int n);
 int okvm_complete_fault(struct okvm_vcpu *vcpu, int err);
 int okvm_hypercall(struct okvm_vcpu *vcpu);
+bool okvm_fix_hypercall(struct okvm_vcpu *vcpu);
 
 /* ---- registers: regs.c, cr.c, msr.c, xstate.c, debug.c, tsc.c ---- */
 static inline unsigned long okvm_reg(struct okvm_vcpu *vcpu, enum okvm_reg reg)

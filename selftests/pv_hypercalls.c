@@ -132,3 +132,76 @@ TEST(sched_yield)
 {
 	run_guest(yields);
 }
+
+/* The other vendor's instruction, in a page that can be written, with a RET behind it. */
+static uint8_t foreign[4] __attribute__((aligned(16)));
+static uint64_t uds;
+
+static void on_ud(struct trap_frame *f)
+{
+	WRITE_ONCE(uds, uds + 1);
+	f->rip += 3;
+}
+
+static int64_t call_foreign(void)
+{
+	int64_t result;
+
+	asm volatile("call *%1" : "=a"(result) : "r"(foreign), "a"(KVM_HC_VAPIC_POLL_IRQ)
+		     : "memory");
+	return result;
+}
+
+static void prepare_foreign(void)
+{
+	uint32_t code = guest_is_amd() ? 0xc3c1010f : 0xc3d9010f;
+
+	memcpy(foreign, &code, sizeof(code));
+	guest_handle(UD_VECTOR, on_ud);
+}
+
+static void foreign_works(void)
+{
+	prepare_foreign();
+	GUEST_ASSERT_EQ(call_foreign(), 0);
+	GUEST_ASSERT_EQ(READ_ONCE(uds), 0);
+	/* From now on it is this CPU's own. */
+	GUEST_ASSERT_EQ(foreign[2], guest_is_amd() ? 0xd9 : 0xc1);
+	GUEST_ASSERT_EQ(call_foreign(), 0);
+	/* Other undefined instructions stay so. */
+	memcpy(foreign, "\x0f\xff\xc0\xc3", 4);
+	call_foreign();
+	GUEST_ASSERT_EQ(READ_ONCE(uds), 1);
+	GUEST_DONE();
+}
+
+TEST(instruction_of_the_other_vendor)
+{
+	run_guest(foreign_works);
+}
+
+static void foreign_is_undefined(void)
+{
+	uint8_t third;
+
+	prepare_foreign();
+	third = foreign[2];
+	call_foreign();
+	GUEST_ASSERT_EQ(READ_ONCE(uds), 1);
+	GUEST_ASSERT_EQ(foreign[2], third);
+	GUEST_DONE();
+}
+
+TEST(instruction_of_the_other_vendor_not_wanted)
+{
+	struct kvm_enable_cap cap = { .cap = KVM_CAP_DISABLE_QUIRKS2 };
+	struct vcpu *v = guest_of(foreign_is_undefined);
+	int quirks = kvm_cap(KVM_CAP_DISABLE_QUIRKS2);
+
+	TEST_REQUIRE(quirks & KVM_X86_QUIRK_FIX_HYPERCALL_INSN, "the quirk cannot be disabled");
+	cap.args[0] = quirks | 1ul << 40;
+	ioctl_fails(v->vm->fd, KVM_ENABLE_CAP, &cap, EINVAL);
+	cap.args[0] = KVM_X86_QUIRK_FIX_HYPERCALL_INSN;
+	ioctl_ok(v->vm->fd, KVM_ENABLE_CAP, &cap);
+	vcpu_expect_done(v);
+}

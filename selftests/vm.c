@@ -262,3 +262,23 @@ TEST(run_without_memory)
 	if (!vcpu_run(v))
 		TEST_ASSERT(v->run->exit_reason != KVM_EXIT_IO, "a guest ran in no memory");
 }
+
+static int limit_ids(struct vm *vm, uint64_t max)
+{
+	struct kvm_enable_cap cap = { .cap = KVM_CAP_MAX_VCPU_ID, .args = { max } };
+
+	return ioctl(vm->fd, KVM_ENABLE_CAP, &cap);
+}
+
+TEST(limit_of_vcpu_ids)
+{
+	struct vm *vm = vm_create_empty();
+	int max = kvm_cap(KVM_CAP_MAX_VCPU_ID);
+
+	TEST_ASSERT(limit_ids(vm, max + 1) == -1 && errno == EINVAL, "more than there can be");
+	TEST_ASSERT(!limit_ids(vm, 3), "a limit of 3");
+	TEST_ASSERT(!limit_ids(vm, 3), "the same again");
+	TEST_ASSERT(limit_ids(vm, 4) == -1 && errno == EINVAL, "another limit");
+	ioctl_fails(vm->fd, KVM_CREATE_VCPU, 3, EINVAL);
+	TEST_ASSERT(ioctl(vm->fd, KVM_CREATE_VCPU, 2) >= 0, "a vCPU below the limit");
+}

@@ -105,3 +105,42 @@ int okvm_hypercall(struct okvm_vcpu *vcpu)
 	okvm_reg_set(vcpu, REG_RAX, call.wide ? result : (u32)result);
 	return RESUME_GUEST;
 }
+
+/* VMCALL is Intel's, VMMCALL is AMD's. */
+static const u8 vmcall[] = { 0x0f, 0x01, 0xc1 }, vmmcall[] = { 0x0f, 0x01, 0xd9 };
+
+/**
+ * okvm_fix_hypercall - after a #UD: was it the other vendor's hypercall instruction?
+ * @vcpu: the vCPU, loaded
+ *
+ * A guest that came from another machine may use it: it is replaced by this CPU's own, in the
+ * guest's memory, unless user space disabled KVM_X86_QUIRK_FIX_HYPERCALL_INSN.
+ *
+ * Context: vCPU thread, may sleep.
+ * Return: true: there is something new at RIP, or a page fault is queued: run the guest again.
+ */
+bool okvm_fix_hypercall(struct okvm_vcpu *vcpu)
+{
+	bool amd = boot_cpu_data.x86_vendor != X86_VENDOR_INTEL;
+	const u8 *own = amd ? vmmcall : vmcall, *other = amd ? vmcall : vmmcall;
+	u32 user = okvm_cpl(vcpu) == 3 ? ACCESS_USER : 0;
+	u64 rip = okvm_reg(vcpu, REG_RIP);
+	struct okvm_walk_fault fault;
+	struct kvm_segment cs;
+	u8 code[3];
+	int r;
+
+	if (vcpu->vm->disabled_quirks & KVM_X86_QUIRK_FIX_HYPERCALL_INSN)
+		return false;
+	if (!okvm_64bit_code(vcpu)) {
+		okvm_get_segment(vcpu, &cs, SEG_CS);
+		rip = (u32)(cs.base + rip);
+	}
+	if (okvm_read_virt(vcpu, rip, code, sizeof(code), user | ACCESS_EXEC, &fault) ||
+	    memcmp(code, other, sizeof(code)))
+		return false;
+	r = okvm_write_virt(vcpu, rip, own, sizeof(code), user, &fault);
+	if (r == 1)
+		okvm_queue_page_fault(vcpu, fault.address, fault.error);
+	return r >= 0;
+}

@@ -25,6 +25,8 @@ static void set_intercepts(struct vmcb *vmcb)
 	memset(vmcb->control.intercepts, 0, sizeof(vmcb->control.intercepts));
 	for (i = 0; i < ARRAY_SIZE(intercepts); i++)
 		svm_set_intercept(vmcb, intercepts[i]);
+	/* The other vendor's VMCALL. */
+	svm_set_intercept(vmcb, INTERCEPT_EXCEPTION_OFFSET + X86_TRAP_UD);
 	/* A guest could keep the CPU in the delivery of #AC or #DB for ever. */
 	svm_set_intercept(vmcb, INTERCEPT_EXCEPTION_OFFSET + X86_TRAP_AC);
 	svm_set_intercept(vmcb, INTERCEPT_EXCEPTION_OFFSET + X86_TRAP_DB);

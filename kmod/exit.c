@@ -297,8 +297,12 @@ static void yield_to_other(struct okvm_vcpu *me)
 /* MONITOR and MWAIT do nothing, rather than let a guest have the CPU. */
 static int handle_mwait(struct okvm_vcpu *vcpu)
 {
-	if (vcpu->vm->disabled_quirks & KVM_X86_QUIRK_MWAIT_NEVER_UD_FAULTS &&
-	    !guest_has(vcpu, GUEST_MWAIT))
+	u32 out[4] = { };
+
+	if (!(vcpu->vm->disabled_quirks & KVM_X86_QUIRK_MWAIT_NEVER_UD_FAULTS))
+		return okvm_skip_instruction(vcpu);
+	okvm_cpuid(vcpu, 1, 0, out);
+	if (!(out[CPUID_ECX] & BIT(X86_FEATURE_MWAIT & 31)))
 		return handle_undefined(vcpu);
 	return okvm_skip_instruction(vcpu);
 }

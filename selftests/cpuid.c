@@ -202,3 +202,30 @@ TEST(hidden_features_fault_in_cr4)
 	ioctl_ok(v->fd, KVM_SET_CPUID2, c);
 	vcpu_expect_done(v);
 }
+
+/* No MWAIT in CPUID: MONITOR and MWAIT do nothing all the same, unless user space wants #UD. */
+static void monitors(void)
+{
+	for (int i = 0; i < 2; i++) {
+		uint64_t want = i ? UD_VECTOR : NO_TRAP;
+
+		GUEST_ASSERT_EQ(guest_try("monitor", "a"(monitors), "c"(0), "d"(0)).vector, want);
+		GUEST_ASSERT_EQ(guest_try("mwait", "a"(0), "c"(0)).vector, want);
+		GUEST_SYNC(i);
+	}
+	GUEST_DONE();
+}
+
+TEST(mwait_quirk)
+{
+	struct kvm_enable_cap cap = { .cap = KVM_CAP_DISABLE_QUIRKS2,
+				      .args = { KVM_X86_QUIRK_MWAIT_NEVER_UD_FAULTS } };
+	struct vcpu *v = guest_of(monitors);
+
+	TEST_REQUIRE(kvm_cap(KVM_CAP_DISABLE_QUIRKS2) & KVM_X86_QUIRK_MWAIT_NEVER_UD_FAULTS,
+		     "the quirk cannot be disabled");
+	vcpu_expect_sync(v, 0);
+	ioctl_ok(v->vm->fd, KVM_ENABLE_CAP, &cap);
+	vcpu_expect_sync(v, 1);
+	vcpu_expect_done(v);
+}

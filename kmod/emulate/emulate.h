@@ -156,9 +156,6 @@ struct emulate_table {
  * @SPECIAL_MONITOR: MONITOR [linear address]
  * @SPECIAL_MWAIT: MWAIT
  * @SPECIAL_HYPERCALL: VMCALL or VMMCALL
- * @SPECIAL_SOFT_INT: INT n, INT3, INTO [vector] outside real mode: deliver a software interrupt
- * 	that returns to the next
- *	instruction (emulate_insn.next_rip). INT1 is vector 1 and has INSN_INT1
  * @SPECIAL_RSM: RSM
  * @SPECIAL_VIRT: any instruction of VMX or SVM but the hypercalls; see emulate_insn.op
  */
@@ -173,7 +170,6 @@ enum emulate_special {
 	SPECIAL_MONITOR,
 	SPECIAL_MWAIT,
 	SPECIAL_HYPERCALL,
-	SPECIAL_SOFT_INT,
 	SPECIAL_RSM,
 	SPECIAL_VIRT,
 };
@@ -413,14 +409,19 @@ enum emulate_status emulate_task_switch(struct emulate_ctxt *ctxt, u16 selector,
 					enum emulate_task_reason reason, bool has_error, u32 error);
 
 /**
- * emulate_real_interrupt() - deliver an interrupt or exception through the real-mode vector table
- * @ctxt: context in real mode; ctxt->rip is what the handler returns to
+ * emulate_interrupt() - deliver an interrupt or exception through vector table or IDT, in any mode
+ * @ctxt: context; ctxt->rip is what the handler returns to
  * @vector: 0 to 255
+ * @has_error: push @error after the return address; not in real mode
+ * @error: error code
  *
- * Return: EMULATE_DONE with the registers of the handler's first instruction, or a callback's
- * status.
+ * For events that the guest did not ask for by INT n: gates need not permit them to the CPL.
+ *
+ * Return: EMULATE_DONE with the registers of the handler's first instruction; EMULATE_FAULT with
+ * what the delivery raised, with EXT set in error codes; or a callback's status.
  */
-enum emulate_status emulate_real_interrupt(struct emulate_ctxt *ctxt, u8 vector);
+enum emulate_status emulate_interrupt(struct emulate_ctxt *ctxt, u8 vector, bool has_error,
+				      u32 error);
 
 /**
  * emulate_raise() - fill in an exception for the guest

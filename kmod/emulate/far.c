@@ -4,21 +4,15 @@
 
 #define GATE_PARAMETERS 31
 
-/* A stack that is not (or not yet) the one in SS. */
-struct stack {
-	struct emulate_segment ss;
-	u64 sp;
-};
-
-static void set_cpl(struct emulate_ctxt *ctxt, unsigned int cpl)
+void set_cpl(struct emulate_ctxt *ctxt, unsigned int cpl)
 {
 	ctxt->cpl = cpl;
 	ctxt->mode_changed = true;
 }
 
 /* Load CS, which sets the privilege level's RPL and perhaps the mode, and go on at @rip. */
-static enum emulate_status enter_code(struct emulate_ctxt *ctxt, struct emulate_segment *cs,
-				      unsigned int cpl, u64 rip)
+enum emulate_status enter_code(struct emulate_ctxt *ctxt, struct emulate_segment *cs,
+			       unsigned int cpl, u64 rip)
 {
 	cs->selector = (cs->selector & ~3u) | cpl;
 	ctxt->rip = rip;
@@ -26,31 +20,24 @@ static enum emulate_status enter_code(struct emulate_ctxt *ctxt, struct emulate_
 	return ctxt->ops->set_segment(ctxt, SEG_CS, cs);
 }
 
-static bool is_code(const struct emulate_segment *segment)
+/* Within the segment; canonical in 64-bit code. */
+enum emulate_status check_entry(struct emulate_ctxt *ctxt, const struct emulate_segment *cs,
+				u64 rip)
 {
-	u16 bits = SEG_S | SEG_TYPE_CODE;
-
-	return (segment->attributes & bits) == bits;
-}
-
-static bool is_conforming(const struct emulate_segment *segment)
-{
-	return segment->attributes & SEG_TYPE_DOWN;
+	if ((cs->attributes & SEG_L) && in_long_mode(ctxt))
+		return is_canonical(ctxt, rip) ? EMULATE_DONE : raise_gp0(ctxt);
+	return rip <= cs->limit ? EMULATE_DONE : raise_gp0(ctxt);
 }
 
 /* Present, and not both 64-bit and 32-bit; the offset within it. */
 static enum emulate_status check_target(struct emulate_ctxt *ctxt, const struct emulate_segment *cs,
 					u64 rip)
 {
-	bool long_mode = in_long_mode(ctxt);
-
-	if (long_mode && (cs->attributes & SEG_L) && (cs->attributes & SEG_DB))
+	if ((cs->attributes & SEG_L) && (cs->attributes & SEG_DB) && in_long_mode(ctxt))
 		return raise_selector(ctxt, VECTOR_GP, cs->selector);
 	if (!(cs->attributes & SEG_P))
 		return raise_selector(ctxt, VECTOR_NP, cs->selector);
-	if (long_mode && (cs->attributes & SEG_L))
-		return is_canonical(ctxt, rip) ? EMULATE_DONE : raise_gp0(ctxt);
-	return rip <= cs->limit ? EMULATE_DONE : raise_gp0(ctxt);
+	return check_entry(ctxt, cs, rip);
 }
 
 /* Real and virtual 8086 mode. */
@@ -75,9 +62,9 @@ static enum emulate_status push_return(struct emulate_ctxt *ctxt, unsigned int s
 	return status == EMULATE_DONE ? push(ctxt, size, ctxt->insn.next_rip) : status;
 }
 
-/* Push on a stack that is being switched to: supervisor's, and checked against its own limit. */
-static enum emulate_status push_to(struct emulate_ctxt *ctxt, struct stack *stack,
-				   unsigned int size, u64 value)
+/* Push on a stack that SS:RSP may not name yet, checked against its own limit. */
+enum emulate_status push_to(struct emulate_ctxt *ctxt, struct stack *stack, unsigned int size,
+			    u64 value)
 {
 	bool long_mode = in_long_mode(ctxt);
 	u64 mask = long_mode ? ~0ull : stack->ss.attributes & SEG_DB ? 0xffffffff : 0xffff, offset;
@@ -88,16 +75,29 @@ static enum emulate_status push_to(struct emulate_ctxt *ctxt, struct stack *stac
 		if (!is_canonical(ctxt, offset) || !is_canonical(ctxt, offset + size - 1))
 			return emulate_raise_error(ctxt, VECTOR_SS, 0);
 	} else if (down ? offset <= stack->ss.limit : offset + size - 1 > stack->ss.limit) {
-		return raise_selector(ctxt, VECTOR_SS, stack->ss.selector);
+		return raise_selector(ctxt, VECTOR_SS, stack->switched ? stack->ss.selector : 0);
 	}
 	stack->sp = (stack->sp & ~mask) | offset;
-	offset += long_mode ? 0 : stack->ss.base;
-	return write_system(ctxt, long_mode ? offset : (u32)offset, &value, size);
+	offset = long_mode ? offset : (u32)(offset + stack->ss.base);
+	return ctxt->ops->write(ctxt, offset, &value, size,
+				stack->switched ? EMULATE_ACCESS_SYSTEM : 0);
+}
+
+/* A stack from the TSS; #TS if the TSS is too small for it. */
+enum emulate_status read_tss_stack(struct emulate_ctxt *ctxt, unsigned int offset, void *image,
+				   unsigned int size)
+{
+	struct emulate_segment tss;
+
+	ctxt->ops->get_segment(ctxt, SEG_TR, &tss);
+	if (offset + size - 1 > tss.limit)
+		return raise_selector(ctxt, VECTOR_TS, tss.selector);
+	return read_system(ctxt, tss.base + offset, image, size);
 }
 
 /* Where the TSS says that the stack of privilege level @cpl is. SDM volume 3, 5.8.5. */
-static enum emulate_status find_inner_stack(struct emulate_ctxt *ctxt, unsigned int cpl,
-					    struct stack *stack)
+enum emulate_status find_inner_stack(struct emulate_ctxt *ctxt, unsigned int cpl,
+				     struct stack *stack)
 {
 	struct emulate_segment tss;
 	bool long_mode = in_long_mode(ctxt), wide;
@@ -110,12 +110,11 @@ static enum emulate_status find_inner_stack(struct emulate_ctxt *ctxt, unsigned 
 	wide = (tss.attributes & SEG_TYPE & ~SYSTEM_BUSY) == SYSTEM_TSS;
 	size = wide ? 8 : 4;
 	offset = wide ? 4 + 8 * cpl : 2 + 4 * cpl;
-	if (offset + size - 1 > tss.limit)
-		return raise_selector(ctxt, VECTOR_TS, tss.selector);
-	status = read_system(ctxt, tss.base + offset, image, size);
+	status = read_tss_stack(ctxt, offset, image, size);
 	if (status != EMULATE_DONE)
 		return status;
 	stack->sp = 0;
+	stack->switched = true;
 	if (long_mode) {
 		memcpy(&stack->sp, image, 8);
 		stack->ss = (struct emulate_segment){ .selector = cpl,
@@ -163,6 +162,21 @@ struct gate {
 	u8 parameters;
 };
 
+/* The stack becomes the one in SS:RSP. */
+enum emulate_status enter_stack(struct emulate_ctxt *ctxt, const struct stack *stack)
+{
+	enum emulate_status status = EMULATE_DONE;
+
+	if (stack->switched)
+		status = ctxt->ops->set_segment(ctxt, SEG_SS, &stack->ss);
+	write_gpr(ctxt, GPR_RSP,
+		  in_long_mode(ctxt)		? 8 :
+		  stack->ss.attributes & SEG_DB ? 4 :
+						  2,
+		  stack->sp);
+	return status;
+}
+
 /* A call through a gate to a more privileged segment. */
 static enum emulate_status call_inner(struct emulate_ctxt *ctxt, const struct gate *gate,
 				      struct emulate_segment *cs)
@@ -175,15 +189,10 @@ static enum emulate_status call_inner(struct emulate_ctxt *ctxt, const struct ga
 	if (status == EMULATE_DONE)
 		status = push_frame(ctxt, &stack, gate->size, gate->parameters);
 	if (status == EMULATE_DONE)
-		status = ctxt->ops->set_segment(ctxt, SEG_SS, &stack.ss);
+		status = enter_stack(ctxt, &stack);
 	if (status != EMULATE_DONE)
 		return status;
 	set_cpl(ctxt, cpl);
-	write_gpr(ctxt, GPR_RSP,
-		  in_long_mode(ctxt)	       ? 8 :
-		  stack.ss.attributes & SEG_DB ? 4 :
-						 2,
-		  stack.sp);
 	return enter_code(ctxt, cs, cpl, gate->offset);
 }
 

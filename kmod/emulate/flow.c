@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Near control transfers and software interrupts. */
+/* Near control transfers. */
 #include "internal.h"
 
 /**
@@ -115,67 +115,6 @@ enum emulate_status run_loop(struct emulate_ctxt *ctxt)
 	    (op == INSN_LOOPNE && (ctxt->rflags & FLAG_ZF)))
 		return EMULATE_DONE;
 	return branch_relative(ctxt);
-}
-
-/* Flags, CS and IP on the stack; CS:IP from the table at IDTR's base, which need not be 0. */
-static enum emulate_status real_interrupt(struct emulate_ctxt *ctxt, u8 vector)
-{
-	struct emulate_segment cs;
-	struct emulate_table idt;
-	enum emulate_status status;
-	u16 entry[2];
-
-	ctxt->ops->get_table(ctxt, TABLE_IDT, &idt);
-	if (vector * 4 + 3 > idt.limit)
-		return emulate_raise_error(ctxt, VECTOR_GP, vector * 8 + 2);
-	status = read_system(ctxt, idt.base + vector * 4, entry, sizeof(entry));
-	ctxt->ops->get_segment(ctxt, SEG_CS, &cs);
-	if (status == EMULATE_DONE)
-		status = push(ctxt, 2, ctxt->rflags);
-	if (status == EMULATE_DONE)
-		status = push(ctxt, 2, cs.selector);
-	if (status == EMULATE_DONE)
-		status = push(ctxt, 2, ctxt->rip);
-	if (status != EMULATE_DONE)
-		return status;
-	ctxt->rflags &= ~(FLAG_IF | FLAG_TF | FLAG_AC | FLAG_RF);
-	ctxt->rip = entry[0];
-	ctxt->no_step = true;
-	return load_real_segment(ctxt, SEG_CS, entry[1]);
-}
-
-enum emulate_status emulate_real_interrupt(struct emulate_ctxt *ctxt, u8 vector)
-{
-	begin(ctxt);
-	return finish(ctxt, real_interrupt(ctxt, vector));
-}
-
-static enum emulate_status soft_interrupt(struct emulate_ctxt *ctxt, u8 vector)
-{
-	if (ctxt->mode == EMULATE_REAL)
-		return real_interrupt(ctxt, vector);
-	ctxt->no_step = true;
-	return ctxt->ops->special(ctxt, SPECIAL_SOFT_INT, vector);
-}
-
-enum emulate_status run_int(struct emulate_ctxt *ctxt)
-{
-	switch (ctxt->insn.op) {
-	case INSN_INT3:
-		return soft_interrupt(ctxt, VECTOR_BP);
-	case INSN_INT1:
-		return soft_interrupt(ctxt, VECTOR_DB);
-	case INSN_INTO:
-		return ctxt->rflags & FLAG_OF ? soft_interrupt(ctxt, VECTOR_OF) : EMULATE_DONE;
-	default:
-		break;
-	}
-	if (ctxt->mode == EMULATE_VM86 && (ctxt->rflags & FLAG_IOPL) != FLAG_IOPL) {
-		if (ctxt->ops->get_cr(ctxt, 4) & CR4_VME_BIT)
-			return EMULATE_UNSUPPORTED;
-		return raise_gp0(ctxt);
-	}
-	return soft_interrupt(ctxt, ctxt->insn.imm);
 }
 
 /* Two signed bounds in memory; Intel's CPUs do not read the second if the first is broken. */

@@ -81,9 +81,11 @@ enum emulate_status run_call(struct emulate_ctxt *ctxt);
 enum emulate_status run_call_ind(struct emulate_ctxt *ctxt);
 enum emulate_status run_ret(struct emulate_ctxt *ctxt);
 enum emulate_status run_loop(struct emulate_ctxt *ctxt);
-enum emulate_status run_int(struct emulate_ctxt *ctxt);
 enum emulate_status run_bound(struct emulate_ctxt *ctxt);
 enum emulate_status run_ud(struct emulate_ctxt *ctxt);
+
+/* interrupt.c */
+enum emulate_status run_int(struct emulate_ctxt *ctxt);
 
 /* segment.c */
 enum emulate_status run_mov_from_seg(struct emulate_ctxt *ctxt);

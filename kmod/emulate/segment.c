@@ -44,7 +44,7 @@ enum emulate_status find_descriptor(struct emulate_ctxt *ctxt, u16 selector, boo
 			return EMULATE_DONE;
 		descriptor->linear = gdt.base + offset;
 	}
-	if (!in_long64(ctxt))
+	if (!in_long_mode(ctxt))
 		descriptor->linear = (u32)descriptor->linear;
 	status = read_system(ctxt, descriptor->linear, raw, size);
 	if (status != EMULATE_DONE)
@@ -300,13 +300,6 @@ enum emulate_status run_load_far(struct emulate_ctxt *ctxt)
 	return load_segment(ctxt, reg, selector);
 }
 
-static bool is_conforming(u16 attributes)
-{
-	u16 bits = SEG_S | SEG_TYPE_CODE | SEG_TYPE_DOWN;
-
-	return (attributes & bits) == bits;
-}
-
 /* Do LAR and LSL know this system type? */
 static bool type_visible(struct emulate_ctxt *ctxt, u16 attributes)
 {
@@ -324,7 +317,8 @@ static bool descriptor_visible(struct emulate_ctxt *ctxt, const struct descripto
 
 	if (!descriptor->exists)
 		return false;
-	if (!is_conforming(attributes) && (dpl < ctxt->cpl || dpl < (descriptor->selector & 3u)))
+	if (!(is_code(&segment) && is_conforming(&segment)) &&
+	    (dpl < ctxt->cpl || dpl < (descriptor->selector & 3u)))
 		return false;
 	switch (ctxt->insn.op) {
 	case INSN_VERR:

@@ -40,6 +40,19 @@ static inline enum emulate_status raise_selector(struct emulate_ctxt *ctxt, u8 v
 	return emulate_raise_error(ctxt, vector, selector & ~3u);
 }
 
+static inline bool is_code(const struct emulate_segment *segment)
+{
+	u16 bits = SEG_S | SEG_TYPE_CODE;
+
+	return (segment->attributes & bits) == bits;
+}
+
+/* Of a code segment. */
+static inline bool is_conforming(const struct emulate_segment *segment)
+{
+	return segment->attributes & SEG_TYPE_DOWN;
+}
+
 bool in_long_mode(struct emulate_ctxt *ctxt);
 enum emulate_status find_descriptor(struct emulate_ctxt *ctxt, u16 selector, bool wide,
 				    struct descriptor *descriptor);
@@ -50,6 +63,33 @@ enum emulate_status mark_descriptor(struct emulate_ctxt *ctxt, struct descriptor
 				    struct emulate_segment *segment, u8 bit);
 enum emulate_status find_stack_segment(struct emulate_ctxt *ctxt, u16 selector, unsigned int cpl,
 				       u8 vector, struct emulate_segment *segment);
+
+/**
+ * struct stack - where a call or an event pushes its frame
+ * @ss: its segment
+ * @sp: its pointer
+ * @switched: it is not the one in SS: another privilege level's, so that accesses are the
+ * 	supervisor's and #SS names the segment
+ */
+struct stack {
+	struct emulate_segment ss;
+	u64 sp;
+	bool switched;
+};
+
+/* far.c */
+void set_cpl(struct emulate_ctxt *ctxt, unsigned int cpl);
+enum emulate_status enter_code(struct emulate_ctxt *ctxt, struct emulate_segment *cs,
+			       unsigned int cpl, u64 rip);
+enum emulate_status check_entry(struct emulate_ctxt *ctxt, const struct emulate_segment *cs,
+				u64 rip);
+enum emulate_status read_tss_stack(struct emulate_ctxt *ctxt, unsigned int offset, void *image,
+				   unsigned int size);
+enum emulate_status find_inner_stack(struct emulate_ctxt *ctxt, unsigned int cpl,
+				     struct stack *stack);
+enum emulate_status push_to(struct emulate_ctxt *ctxt, struct stack *stack, unsigned int size,
+			    u64 value);
+enum emulate_status enter_stack(struct emulate_ctxt *ctxt, const struct stack *stack);
 
 /* task.c */
 enum emulate_status task_switch(struct emulate_ctxt *ctxt, u16 selector,

@@ -63,6 +63,15 @@ static u8 *access_page(struct emulate_ctxt *ctxt, u64 linear, bool write)
 	return NULL;
 }
 
+/* This program itself, its heap, libraries and stack, which are not in the emulated memory. */
+static bool is_ours(u64 linear, unsigned int len)
+{
+	if (linear + len > 0x7f0000000000 && linear < 0x7ffffffff000)
+		return true;
+	return linear + len > 0x400000 && linear < (u64)sbrk(0) &&
+	       (linear + len <= NATIVE_CODE || linear >= NATIVE_DATA + NATIVE_DATA_SIZE + PAGE);
+}
+
 static enum emulate_status transfer(struct emulate_ctxt *ctxt, u64 linear, void *buf,
 				    unsigned int len, bool write, bool probe_only)
 {
@@ -70,20 +79,17 @@ static enum emulate_status transfer(struct emulate_ctxt *ctxt, u64 linear, void 
 	unsigned int first = page - linear < len ? page - linear : len;
 	u8 *low, *high = NULL;
 
-	/* our own stack */
-	if (linear + len > 0x7f0000000000 && linear < 0x7ffffffff000)
-		return EMULATE_ERROR;
-	/* this program itself, and its heap */
-	if (linear + len > 0x400000 && linear < (u64)sbrk(0) &&
-	    (linear + len <= NATIVE_CODE || linear >= NATIVE_DATA + NATIVE_DATA_SIZE + PAGE))
+	if (is_ours(linear, len))
 		return EMULATE_ERROR;
 	/* the way out, which is there natively */
 	if (linear + len > machine.exit && linear < machine.exit + NATIVE_EXIT_SIZE)
 		return EMULATE_ERROR;
 	/* the code is writable natively, but not worth modelling */
 	if (write && linear + len > NATIVE_CODE && linear < NATIVE_CODE + NATIVE_CODE_SIZE)
-		return probe_only && linear + len <= NATIVE_CODE + NATIVE_CODE_SIZE ? EMULATE_DONE :
-										      EMULATE_ERROR;
+		return probe_only && linear >= NATIVE_CODE &&
+				       linear + len <= NATIVE_CODE + NATIVE_CODE_SIZE ?
+			       EMULATE_DONE :
+			       EMULATE_ERROR;
 	low = access_page(ctxt, linear, write);
 	if (!low)
 		return EMULATE_FAULT;
@@ -580,10 +586,13 @@ static const char *disagreement(const struct emulate_ctxt *ctxt, enum emulate_st
  */
 static bool is_unsafe(const struct emulate_ctxt *ctxt, enum emulate_status status, u64 start)
 {
+	u64 base = machine.mode == NATIVE_16 ? NATIVE_BASE16 : 0;
+
 	if (status == EMULATE_UNSUPPORTED || status == EMULATE_ERROR)
 		return true;
-	if (status == EMULATE_DONE && ctxt->rip != ctxt->insn.next_rip && ctxt->rip >= start &&
-	    ctxt->rip < ctxt->insn.next_rip + NATIVE_EXIT_SIZE)
+	if (status == EMULATE_DONE && ctxt->rip != ctxt->insn.next_rip &&
+	    ((ctxt->rip >= start && ctxt->rip < ctxt->insn.next_rip + NATIVE_EXIT_SIZE) ||
+	     is_ours(base + ctxt->rip, 1)))
 		return true;
 	return (ctxt->rflags & (FLAG_TF | FLAG_AC | FLAG_NT)) != 0;
 }

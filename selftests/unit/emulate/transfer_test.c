@@ -18,9 +18,9 @@ static void test_real_interrupt(void)
 	EXPECT(m.segments[SEG_CS].selector == 0x12);
 	machine_init(&m, EMULATE_REAL);
 	machine_put(&m, 0x20, 0x00300010, 4);
-	EXPECT(emulate_real_interrupt(&m.ctxt, 8) == EMULATE_DONE && m.ctxt.rip == 0x10);
+	EXPECT(emulate_interrupt(&m.ctxt, 8, false, 0) == EMULATE_DONE && m.ctxt.rip == 0x10);
 	m.tables[TABLE_IDT].limit = 0x1f;
-	EXPECT(emulate_real_interrupt(&m.ctxt, 8) == EMULATE_FAULT && m.ctxt.rip == 0x10);
+	EXPECT(emulate_interrupt(&m.ctxt, 8, false, 0) == EMULATE_FAULT && m.ctxt.rip == 0x10);
 	/* near the end of a tiny stack segment */
 	SET_UP(REAL, 0x66, 0x60); /* pushal */
 	GPR(RSP) = 0x20;

@@ -576,10 +576,6 @@ static void test_special(void)
 	GPR(RAX) = 0x4000;
 	EXPECT(step() == EMULATE_DONE);
 	expect_special(SPECIAL_MONITOR, 0x4000);
-	EXPECT(RUN(LONG64, 0xcd, 0x80) == EMULATE_DONE && m.ctxt.rip == 0x1002);
-	expect_special(SPECIAL_SOFT_INT, 0x80);
-	EXPECT(RUN(LONG64, 0xcc) == EMULATE_DONE);
-	expect_special(SPECIAL_SOFT_INT, 3);
 	EXPECT(RUN(LONG64, 0x0f, 0x0b) == EMULATE_FAULT && m.ctxt.fault.vector == VECTOR_UD);
 	/* known, but not emulated: never skipped */
 	EXPECT(RUN(LONG64, 0x0f, 0x58, 0xc1) == EMULATE_UNSUPPORTED && m.ctxt.rip == 0x1000 &&
@@ -640,10 +636,6 @@ static void test_bcd(void)
 	EXPECT(step() == EMULATE_DONE && (GPR(RAX) & 0xffff) == 0x0c03);
 	EXPECT(RUN(PROT32, 0xd4, 0) == EMULATE_FAULT && m.ctxt.fault.vector == VECTOR_DE);
 	EXPECT(RUN(LONG64, 0x27) == EMULATE_FAULT && m.ctxt.fault.vector == VECTOR_UD);
-	SET_UP(PROT32, 0xce); /* into */
-	m.ctxt.rflags |= FLAG_OF;
-	EXPECT(step() == EMULATE_DONE);
-	expect_special(SPECIAL_SOFT_INT, 4);
 }
 
 static void test_vector(void)

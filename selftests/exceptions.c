@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Exceptions stay in the guest: vector, error code, CR2, and nothing of the host's. */
 
+#include <string.h>
+
 #include "selftest.h"
 
 #define PAGE	0x5000000000ul		/* mapped by the test, 4 KiB */
@@ -209,4 +211,92 @@ static void double_faults(void)
 TEST(double_fault)
 {
 	run_guest(double_faults);
+}
+
+/* ---- INT n that the emulator finds where the CPU has seen a store ---- */
+
+#define INT_VECTOR	0x80
+#define ROUNDS		8
+#define STORES		TEST_GPA			/* mov %eax, (%rdi); ret */
+#define INTS		(TEST_GPA + PAGE_SIZE)		/* int $0x80; ret */
+#define OTHER_STACK	(TEST_GPA + 0x10000)
+
+static uint64_t code_ptes;		/* of the pages at PAGE */
+static uint64_t n_ints;
+
+static void note_int(struct trap_frame *f)
+{
+	seen = *f;
+	n_ints++;
+}
+
+/*
+ * Each round has a page of its own, where the CPU has executed a store and has the translation
+ * cached; then the page tables lead to INT 80h. The store to a device exits, and what the emulator
+ * fetches is the INT. A CPU that has lost the translation meanwhile executes the INT itself, which
+ * must look the same.
+ */
+static void stale_ints(void)
+{
+	volatile uint64_t *pte = (void *)code_ptes;
+	uint64_t rsp;
+
+	guest_handle(INT_VECTOR, note_int);
+	for (uint64_t i = 0; i < ROUNDS; i++) {
+		uint64_t page = PAGE + i * PAGE_SIZE;
+
+		asm volatile("call *%[p]" : : [p] "r"(page), "D"(TEST_GPA + 0x8000) : "memory");
+		GUEST_ASSERT_EQ(n_ints, i);
+		pte[i] = (pte[i] & 0xfff) | INTS;
+		asm volatile("mov %%rsp, %[sp]\n\tcall *%[p]"
+			     : [sp] "=&r"(rsp) : [p] "r"(page), "D"(NOWHERE_GPA) : "memory");
+		GUEST_ASSERT_EQ(n_ints, i + 1);
+		GUEST_ASSERT_EQ(seen.rip, page + 2);
+		GUEST_ASSERT_EQ(seen.rsp, rsp - 8);
+		GUEST_ASSERT_EQ(seen.vector, INT_VECTOR);
+	}
+	GUEST_SYNC_VAL(1, seen.cs);
+	GUEST_DONE();
+}
+
+static struct vcpu *int_guest(unsigned int ist)
+{
+	struct vcpu *v = guest_of(stale_ints);
+	uint8_t *gate = (uint8_t *)vm_hva(v->vm, IDT_GPA) + 16 * INT_VECTOR;
+	uint64_t stack = OTHER_STACK;
+
+	memcpy(vm_hva(v->vm, STORES), "\x89\x07\xc3", 3);
+	memcpy(vm_hva(v->vm, INTS), "\xcd\x80\xc3", 3);
+	for (int i = 0; i < ROUNDS; i++)
+		vm_map(v->vm, PAGE + i * PAGE_SIZE, STORES, PAGE_SIZE, PTE_P | PTE_U);
+	*vm_shared(v->vm, code_ptes) = (uint8_t *)vm_pte(v->vm, PAGE) - (uint8_t *)vm_hva(v->vm, 0);
+	gate[4] = ist;
+	gate[5] |= 3 << 5;
+	memcpy((uint8_t *)vm_hva(v->vm, TSS_GPA) + (ist ? 0x24 : 4), &stack, sizeof(stack));
+	return v;
+}
+
+TEST(int_emulated)
+{
+	struct vcpu *v = int_guest(0);
+
+	TEST_ASSERT_EQ(vcpu_expect_sync(v, 1), SEL_CODE64);
+	vcpu_expect_done(v);
+}
+
+TEST(int_emulated_on_interrupt_stack)
+{
+	struct vcpu *v = int_guest(1);
+
+	TEST_ASSERT_EQ(vcpu_expect_sync(v, 1), SEL_CODE64);
+	vcpu_expect_done(v);
+}
+
+TEST(int_emulated_from_user_mode)
+{
+	struct vcpu *v = int_guest(0);
+
+	vcpu_drop_to_user(v);
+	TEST_ASSERT_EQ(vcpu_expect_sync(v, 1), SEL_UCODE64 | 3);
+	vcpu_expect_done(v);
 }

@@ -55,34 +55,11 @@ static void in_user_mode(void)
 		;
 }
 
-/* Let user code have the identity map. */
-static void open_to_user(struct vm *vm)
-{
-	uint64_t *pml4 = vm_hva(vm, vm->cr3), *pdpt = vm_hva(vm, *pml4 & ~0xffful);
-
-	*pml4 |= PTE_U;
-	for (int i = 0; i < 4; i++) {
-		uint64_t *pd = vm_hva(vm, pdpt[i] & ~0xffful);
-
-		pdpt[i] |= PTE_U;
-		for (int j = 0; j < 512; j++)
-			pd[j] |= PTE_U;
-	}
-}
-
 TEST(user_mode_may_not)
 {
 	struct vcpu *v = guest_of(in_user_mode);
-	struct kvm_sregs sregs = vcpu_sregs(v);
-	struct kvm_regs regs = vcpu_regs(v);
 
-	sregs.cs.selector = SEL_UCODE64 | 3;
-	sregs.ss.selector = SEL_UDATA | 3;
-	sregs.cs.dpl = sregs.ss.dpl = 3;
-	regs.rflags |= 3ul << 12;	/* IOPL: ports are allowed */
-	open_to_user(v->vm);
-	vcpu_set_sregs(v, &sregs);
-	vcpu_set_regs(v, &regs);
+	vcpu_drop_to_user(v);
 	TEST_ASSERT_EQ(vcpu_expect_sync(v, 1), -KVM_EPERM);
 }
 

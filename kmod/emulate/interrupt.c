@@ -130,7 +130,7 @@ static enum emulate_status find_handler(struct emulate_ctxt *ctxt, const struct 
 	return EMULATE_DONE;
 }
 
-/* The current stack, one of the TSS for an inner level, or in long mode one of the gate's choice. */
+/* The current stack, one of the TSS for an inner level, or in long mode one that the gate names. */
 static enum emulate_status find_stack(struct emulate_ctxt *ctxt, const struct idt_gate *gate,
 				      unsigned int cpl, struct stack *stack)
 {
@@ -162,7 +162,7 @@ static enum emulate_status push_selector(struct emulate_ctxt *ctxt, struct stack
 	return push_to(ctxt, stack, size, segment.selector);
 }
 
-/* What the handler finds: data segments of virtual 8086 mode, SS:RSP, RFLAGS, CS:RIP, error code. */
+/* For the handler: data segments of virtual 8086 mode, SS:RSP, RFLAGS, CS:RIP, error code. */
 static enum emulate_status push_event(struct emulate_ctxt *ctxt, struct stack *stack,
 				      unsigned int size, const struct event *event)
 {

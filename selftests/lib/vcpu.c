@@ -226,3 +226,31 @@ void vcpu_enter16(struct vcpu *vcpu, uint16_t seg, uint16_t ip)
 	vcpu_set_sregs(vcpu, &s);
 	set_regs(vcpu, ip, 0xfff0, 0);
 }
+
+static void open_to_user(struct vm *vm)
+{
+	uint64_t *pml4 = vm_hva(vm, vm->cr3), *pdpt = vm_hva(vm, *pml4 & ~0xffful);
+
+	*pml4 |= PTE_U;
+	for (int i = 0; i < 4; i++) {
+		uint64_t *pd = vm_hva(vm, pdpt[i] & ~0xffful);
+
+		pdpt[i] |= PTE_U;
+		for (int j = 0; j < 512; j++)
+			pd[j] |= PTE_U;
+	}
+}
+
+void vcpu_drop_to_user(struct vcpu *vcpu)
+{
+	struct kvm_sregs sregs = vcpu_sregs(vcpu);
+	struct kvm_regs regs = vcpu_regs(vcpu);
+
+	sregs.cs.selector = SEL_UCODE64 | 3;
+	sregs.ss.selector = SEL_UDATA | 3;
+	sregs.cs.dpl = sregs.ss.dpl = 3;
+	regs.rflags |= 3ul << 12;
+	open_to_user(vcpu->vm);
+	vcpu_set_sregs(vcpu, &sregs);
+	vcpu_set_regs(vcpu, &regs);
+}

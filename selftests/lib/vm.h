@@ -213,6 +213,13 @@ void vcpu_set_regs(struct vcpu *vcpu, const struct kvm_regs *regs);
 struct kvm_sregs vcpu_sregs(struct vcpu *vcpu);
 void vcpu_set_sregs(struct vcpu *vcpu, const struct kvm_sregs *sregs);
 
+/**
+ * vcpu_drop_to_user() - a vCPU about to enter its function does so at CPL 3
+ *
+ * User code gets the identity map, and ports by IOPL.
+ */
+void vcpu_drop_to_user(struct vcpu *vcpu);
+
 /** guest_of() - the usual case: a VM and one vCPU about to enter @fn */
 static inline struct vcpu *guest_of(void (*fn)(void))
 {

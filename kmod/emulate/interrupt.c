@@ -217,9 +217,9 @@ static enum emulate_status deliver_protected(struct emulate_ctxt *ctxt, const st
 	struct descriptor descriptor;
 	struct emulate_segment cs;
 	enum emulate_status status;
-	struct idt_gate gate;
+	struct idt_gate gate = { 0 };
 	struct stack stack;
-	unsigned int cpl;
+	unsigned int cpl = 0;
 
 	status = read_idt_gate(ctxt, event, &gate);
 	if (status != EMULATE_DONE)

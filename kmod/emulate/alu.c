@@ -285,11 +285,12 @@ enum emulate_status run_imul(struct emulate_ctxt *ctxt)
 enum emulate_status run_bit_test(struct emulate_ctxt *ctxt)
 {
 	struct emulate_insn *insn = &ctxt->insn;
+	u32 flags = insn->opcode_entry->flags;
 	enum emulate_status status;
 	s64 units;
 
 	if (!insn->memory || ctxt->src.type == OPERAND_VALUE) {
-		status = load_operand(ctxt, &ctxt->dst, O_E, true, insn->op != INSN_BT);
+		status = load_operand(ctxt, &ctxt->dst, O_E, flags);
 	} else {
 		s64 disp = insn->disp;
 
@@ -298,7 +299,7 @@ enum emulate_status run_bit_test(struct emulate_ctxt *ctxt)
 			 insn->operand_size == 4 ? 5 :
 						   4);
 		insn->disp += units * insn->operand_size;
-		status = load_operand(ctxt, &ctxt->dst, O_E, true, insn->op != INSN_BT);
+		status = load_operand(ctxt, &ctxt->dst, O_E, flags);
 		insn->disp = disp;
 	}
 	if (status != EMULATE_DONE)

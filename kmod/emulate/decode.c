@@ -87,16 +87,13 @@ static inline enum emulate_status need(struct emulate_ctxt *ctxt, unsigned int c
 static enum emulate_status take(struct emulate_ctxt *ctxt, unsigned int size, u64 *value)
 {
 	enum emulate_status status = need(ctxt, size);
-	const u8 *p = ctxt->bytes + ctxt->insn.length;
-	unsigned int i;
-	u64 result = 0;
+	u64 raw;
 
 	if (unlikely(status != EMULATE_DONE))
 		return status;
-	for (i = 0; i < size; i++)
-		result |= (u64)p[i] << (8 * i);
+	memcpy(&raw, ctxt->bytes + ctxt->insn.length, sizeof(raw));
 	ctxt->insn.length += size;
-	*value = result;
+	*value = raw & size_mask(size);
 	return EMULATE_DONE;
 }
 
@@ -434,6 +431,8 @@ static bool operand_exists(const struct emulate_ctxt *ctxt)
 		return insn->reg < 8;
 	case INSN_3DNOW:
 		return suffix_exists(insn);
+	case INSN_FPU:
+		return fpu_exists(insn);
 	case INSN_PREFETCH: /* with a register Intel's CPUs take it for a NOP */
 		return insn->memory || !ctxt->amd;
 	default:
@@ -441,28 +440,37 @@ static bool operand_exists(const struct emulate_ctxt *ctxt)
 	}
 }
 
-/* Would the CPU raise #UD whatever its registers hold? */
-static bool is_undefined(struct emulate_ctxt *ctxt, const struct opcode *entry)
+#define F_CONDITIONS \
+	(F_NO64 | F_ONLY64 | F_MEM | F_REG | F_PROT | F_NP | F_MANDATORY | F_CHECK)
+
+/* Does a condition of the entry not hold, or is LOCK not legal? */
+static noinline bool condition_fails(const struct emulate_ctxt *ctxt, const struct opcode *entry)
 {
-	struct emulate_insn *insn = &ctxt->insn;
+	const struct emulate_insn *insn = &ctxt->insn;
 	u32 flags = entry->flags;
 
-	if (unlikely((flags & F_NO64) && in_long64(ctxt)) ||
-	    unlikely((flags & F_ONLY64) && !in_long64(ctxt)))
+	if (flags & (in_long64(ctxt) ? F_NO64 : F_ONLY64))
 		return true;
-	if (unlikely((flags & F_MEM) && !insn->memory) || unlikely((flags & F_REG) && insn->memory))
+	if (flags & (insn->memory ? F_REG : F_MEM))
 		return true;
-	if (unlikely((flags & F_PROT) && !in_protected(ctxt)))
+	if ((flags & F_PROT) && !in_protected(ctxt))
 		return true;
-	if (unlikely((flags & F_NP) && mandatory_prefix(insn)))
+	if ((flags & F_NP) && mandatory_prefix(insn))
 		return true;
-	if (unlikely((flags & F_MANDATORY) && !(entry->dst >> mandatory_prefix(insn) & 1)))
+	if ((flags & F_MANDATORY) && !(entry->dst >> mandatory_prefix(insn) & 1))
 		return true;
-	if (unlikely(insn->prefixes & PREFIX_LOCK) && !((flags & F_LOCKABLE) && insn->memory))
+	if ((insn->prefixes & PREFIX_LOCK) && !((flags & F_LOCKABLE) && insn->memory))
 		return true;
-	if (unlikely(insn->op == INSN_INVALID))
+	return (flags & F_CHECK) && !operand_exists(ctxt);
+}
+
+/* Would the CPU raise #UD whatever its registers hold? */
+static bool is_undefined(const struct emulate_ctxt *ctxt, const struct opcode *entry)
+{
+	if (ctxt->insn.op == INSN_INVALID)
 		return true;
-	return insn->op == INSN_FPU ? !fpu_exists(insn) : !operand_exists(ctxt);
+	return unlikely((entry->flags & F_CONDITIONS) || (ctxt->insn.prefixes & PREFIX_LOCK)) &&
+	       condition_fails(ctxt, entry);
 }
 
 /* ModRM if there is one, the entry that it chooses, sizes, immediate. */
@@ -475,11 +483,12 @@ static enum emulate_status take_rest(struct emulate_ctxt *ctxt, const struct opc
 		status = take_byte(ctxt, &insn->modrm);
 		if (unlikely(status != EMULATE_DONE))
 			return status;
-		entry = resolve(insn, entry);
+		if (entry->flags & F_GROUP)
+			entry = resolve(insn, entry);
 		status = take_operand(ctxt, entry->flags);
 		if (unlikely(status != EMULATE_DONE))
 			return status;
-	} else {
+	} else if (entry->flags & F_GROUP) {
 		entry = resolve(insn, entry);
 	}
 	insn->op = entry->op;

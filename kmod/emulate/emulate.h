@@ -313,10 +313,11 @@ struct emulate_ops {
  * @rflags: flags
  * @special_arg: second operand for the special callback
  * @fault: exception of EMULATE_FAULT
- * @bytes: code at @rip
+ * @bytes: code at @rip, and room for reading 8 bytes anywhere in it
  * @insn: what emulate_decode() found
  * @journal: registers written by the instruction or iteration under way; @saved holds what they
  * 	were
+ * @lost: a locked write found that memory had changed
  * @saved: see @journal
  * @saved_rflags: flags before the instruction or iteration
  * @saved_rip: of the instruction
@@ -339,27 +340,28 @@ struct emulate_ctxt {
 	u8 cpl;
 	u8 n_bytes;
 	u8 shadow;
-	bool single_step;
 	bool stop_rep;
+	bool single_step;
 	bool mode_changed;
+	bool lost;
 	u16 gpr_dirty;
+	u16 journal;
+	bool keep_rf;
+	bool no_step;
+	u8 next_shadow;
+	bool stepping;
 	u64 gpr[GPR_COUNT];
 	u64 rip;
 	u64 rflags;
 	u64 special_arg;
 	struct emulate_fault fault;
-	u8 bytes[EMULATE_MAX_LENGTH + 1];
+	u8 bytes[EMULATE_MAX_LENGTH + 9];
 	struct emulate_insn insn;
 
-	/* private */
-	u16 journal;
-	u64 saved[GPR_COUNT];
-	u64 saved_rflags;
+	/* private, as are @lost and @journal to @stepping; those are reset together */
 	u64 saved_rip;
-	bool stepping;
-	bool keep_rf;
-	bool no_step;
-	u8 next_shadow;
+	u64 saved_rflags;
+	u64 saved[GPR_COUNT];
 	struct emulate_operand dst;
 	struct emulate_operand src;
 };

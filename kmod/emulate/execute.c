@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Carry out a decoded instruction: check, load operands, run the handler, write back, commit. */
-#include "internal.h"
+#include "operand.h"
 
 /*
  * How often to try a locked operation that another CPU spoils, before the guest is let run again.
@@ -145,104 +145,126 @@ static const handler_fn handlers[INSN_COUNT] = {
 	[INSN_VZEROUPPER] = run_vzero,
 };
 
-/*
- * Bit tests address memory with the help of the source, POP after it has moved the stack pointer.
- */
-static bool finds_destination(unsigned int op)
+/* Instructions of the supervisor, and those with operands that the table does not name. */
+static noinline enum emulate_status load_unusual(struct emulate_ctxt *ctxt,
+						 const struct opcode *entry)
 {
-	return (op >= INSN_BT && op <= INSN_BTC) || op == INSN_POP;
+	if ((entry->flags & F_CPL0) && ctxt->cpl)
+		return raise_gp0(ctxt);
+	if (entry->flags & F_MANDATORY)
+		return EMULATE_DONE; /* dst is a set of prefixes */
+	return load_operand(ctxt, &ctxt->src, entry->src, F_READ);
 }
 
-static enum emulate_status load_operands(struct emulate_ctxt *ctxt, const struct opcode *entry)
+static __always_inline enum emulate_status load_operands(struct emulate_ctxt *ctxt,
+							 const struct opcode *entry, u32 flags)
 {
 	enum emulate_status status;
 
-	/* dst is a set of prefixes then */
-	if (entry->flags & F_MANDATORY)
-		return EMULATE_DONE;
-	status = load_operand(ctxt, &ctxt->src, entry->src, true, false);
-	if (status != EMULATE_DONE || finds_destination(ctxt->insn.op))
+	if (unlikely(flags & (F_CPL0 | F_MANDATORY | F_LATE)))
+		return load_unusual(ctxt, entry);
+	status = find_operand(ctxt, &ctxt->src, entry->src, F_READ);
+	if (unlikely(status != EMULATE_DONE))
 		return status;
-	return load_operand(ctxt, &ctxt->dst, entry->dst, entry->flags & F_READ,
-			    entry->flags & F_WRITE);
+	return find_operand(ctxt, &ctxt->dst, entry->dst, flags);
 }
 
-/* One try. *@lost: the locked write at its end failed, so nothing has happened. */
-static enum emulate_status run_once(struct emulate_ctxt *ctxt, bool *lost)
+/* One try; ctxt->lost says that the locked write at its end failed, so nothing has happened. */
+static __always_inline enum emulate_status run_once(struct emulate_ctxt *ctxt, handler_fn handler)
 {
 	const struct opcode *entry = ctxt->insn.opcode_entry;
-	enum emulate_status status;
+	u32 flags = entry->flags;
+	enum emulate_status status = load_operands(ctxt, entry, flags);
 
-	*lost = false;
-	status = load_operands(ctxt, entry);
-	if (status == EMULATE_DONE)
-		status = handlers[ctxt->insn.op](ctxt);
-	if (status == EMULATE_DONE && (entry->flags & F_WRITE))
-		status = store_operand(ctxt, &ctxt->dst, lost);
+	if (likely(status == EMULATE_DONE))
+		status = handler(ctxt);
+	if (likely(status == EMULATE_DONE) && (flags & F_WRITE))
+		status = put_operand(ctxt, &ctxt->dst);
 	return status;
 }
 
-static enum emulate_status run_instruction(struct emulate_ctxt *ctxt)
+/* Another CPU was faster with the memory of a locked operation. */
+static noinline enum emulate_status try_again(struct emulate_ctxt *ctxt)
 {
 	enum emulate_status status;
 	unsigned int tries;
-	bool lost;
 
-	for (tries = 0; tries < LOCKED_TRIES; tries++) {
-		status = run_once(ctxt, &lost);
-		if (status != EMULATE_DONE || !lost)
-			return status;
+	for (tries = 1; tries < LOCKED_TRIES; tries++) {
 		roll_back(ctxt);
+		ctxt->lost = false;
+		status = run_once(ctxt, handlers[ctxt->insn.op]);
+		if (status != EMULATE_DONE || !ctxt->lost)
+			return status;
 	}
+	roll_back(ctxt);
 	run_again(ctxt);
 	return EMULATE_DONE;
 }
 
 /* What every instruction does to RF, TF and the interrupt shadow when it completes. */
-static void complete(struct emulate_ctxt *ctxt)
+static __always_inline void complete(struct emulate_ctxt *ctxt)
 {
-	ctxt->single_step = ctxt->stepping && !ctxt->no_step;
+	if (unlikely(ctxt->stepping))
+		ctxt->single_step = !ctxt->no_step;
 	ctxt->shadow = ctxt->next_shadow;
 	if (!ctxt->keep_rf)
 		ctxt->rflags &= ~FLAG_RF;
-	commit_iteration(ctxt);
+	ctxt->gpr_dirty |= ctxt->journal;
 }
 
-/* Remember what to go back to. */
-void begin(struct emulate_ctxt *ctxt)
+/* Remember what to go back to. In the structure's order, so that the compiler merges stores. */
+static __always_inline void start(struct emulate_ctxt *ctxt)
 {
-	ctxt->gpr_dirty = 0;
-	ctxt->journal = 0;
-	ctxt->saved_rflags = ctxt->rflags;
-	ctxt->saved_rip = ctxt->rip;
 	ctxt->stop_rep = false;
-	ctxt->stepping = ctxt->rflags & FLAG_TF;
 	ctxt->single_step = false;
 	ctxt->mode_changed = false;
+	ctxt->lost = false;
+	ctxt->gpr_dirty = 0;
+	ctxt->journal = 0;
 	ctxt->keep_rf = false;
 	ctxt->no_step = false;
 	ctxt->next_shadow = 0;
+	ctxt->stepping = ctxt->rflags & FLAG_TF;
+	ctxt->saved_rip = ctxt->rip;
+	ctxt->saved_rflags = ctxt->rflags;
+}
+
+static noinline enum emulate_status go_back(struct emulate_ctxt *ctxt, enum emulate_status status)
+{
+	roll_back(ctxt);
+	ctxt->rip = ctxt->saved_rip;
+	return status;
+}
+
+/* start() for those that are no instruction. */
+void begin(struct emulate_ctxt *ctxt)
+{
+	start(ctxt);
 }
 
 /* Commit, or go back. */
 enum emulate_status finish(struct emulate_ctxt *ctxt, enum emulate_status status)
 {
-	if (likely(status == EMULATE_DONE)) {
-		complete(ctxt);
-	} else {
-		roll_back(ctxt);
-		ctxt->rip = ctxt->saved_rip;
-	}
-	return status;
+	if (unlikely(status != EMULATE_DONE))
+		return go_back(ctxt, status);
+	complete(ctxt);
+	return EMULATE_DONE;
 }
 
 enum emulate_status emulate_execute(struct emulate_ctxt *ctxt)
 {
-	begin(ctxt);
-	if (unlikely(!handlers[ctxt->insn.op]))
+	handler_fn handler = handlers[ctxt->insn.op];
+	enum emulate_status status;
+
+	start(ctxt);
+	if (unlikely(!handler))
 		return EMULATE_UNSUPPORTED;
-	if (unlikely((ctxt->insn.opcode_entry->flags & F_CPL0) && ctxt->cpl))
-		return raise_gp0(ctxt);
 	ctxt->rip = ctxt->insn.next_rip;
-	return finish(ctxt, run_instruction(ctxt));
+	status = run_once(ctxt, handler);
+	if (unlikely(ctxt->lost && status == EMULATE_DONE))
+		status = try_again(ctxt);
+	if (unlikely(status != EMULATE_DONE))
+		return go_back(ctxt, status);
+	complete(ctxt);
+	return EMULATE_DONE;
 }

@@ -83,10 +83,13 @@ static inline bool in_protected(const struct emulate_ctxt *ctxt)
 	return ctxt->mode >= EMULATE_PROT16;
 }
 
-/* All ones in @size bytes. */
+/* operand.c */
+extern const u64 size_masks[9];
+
+/* All ones in @size bytes: 1, 2, 4 or 8. */
 static inline u64 size_mask(unsigned int size)
 {
-	return ~0ull >> (64 - 8 * size);
+	return size_masks[size];
 }
 
 static inline u64 sign_extend(u64 value, unsigned int size)
@@ -139,9 +142,8 @@ enum emulate_status read_system(struct emulate_ctxt *ctxt, u64 linear, void *buf
 enum emulate_status write_system(struct emulate_ctxt *ctxt, u64 linear, const void *buf,
 				 unsigned int len);
 enum emulate_status load_operand(struct emulate_ctxt *ctxt, struct emulate_operand *operand,
-				 unsigned int kind, bool read, bool write);
-enum emulate_status store_operand(struct emulate_ctxt *ctxt, struct emulate_operand *operand,
-				  bool *lost);
+				 unsigned int kind, u32 flags);
+enum emulate_status store_operand(struct emulate_ctxt *ctxt, struct emulate_operand *operand);
 
 /* alu.c */
 void alu(unsigned int op, u64 *rflags, u64 *dst, u64 src, unsigned int size);

@@ -80,11 +80,10 @@ enum emulate_status run_lea(struct emulate_ctxt *ctxt)
 enum emulate_status run_xchg(struct emulate_ctxt *ctxt)
 {
 	u64 value = ctxt->src.value;
-	bool lost = false;
 
 	ctxt->src.value = ctxt->dst.value;
 	ctxt->dst.value = value;
-	return store_operand(ctxt, &ctxt->src, &lost);
+	return store_operand(ctxt, &ctxt->src);
 }
 
 /* The source is read even if the condition is false, and a 32-bit destination zero-extended. */
@@ -179,11 +178,10 @@ enum emulate_status run_flag(struct emulate_ctxt *ctxt)
 enum emulate_status run_xadd(struct emulate_ctxt *ctxt)
 {
 	u64 old = ctxt->dst.value;
-	bool lost = false;
 
 	alu(INSN_ADD, &ctxt->rflags, &ctxt->dst.value, ctxt->src.value, ctxt->dst.size);
 	ctxt->src.value = old;
-	return store_operand(ctxt, &ctxt->src, &lost);
+	return store_operand(ctxt, &ctxt->src);
 }
 
 /* Memory is written whether they are equal or not, as on hardware. */

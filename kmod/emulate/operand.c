@@ -1,28 +1,23 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Registers, segments, memory: how an instruction gets at its operands. */
-#include "internal.h"
+#include "operand.h"
+
+const u64 size_masks[9] = {
+	[1] = 0xff,
+	[2] = 0xffff,
+	[4] = 0xffffffff,
+	[8] = 0xffffffffffffffff,
+};
 
 u64 read_gpr(const struct emulate_ctxt *ctxt, unsigned int reg, unsigned int size)
 {
 	return ctxt->gpr[reg] & size_mask(size);
 }
 
-/*
- * Write as the CPU does: 4 bytes clear the upper half, 1 and 2 keep the rest. The old value can be
- * rolled back.
- */
+/* Write as the CPU does. The old value can be rolled back. */
 void write_gpr(struct emulate_ctxt *ctxt, unsigned int reg, unsigned int size, u64 value)
 {
-	u64 mask = size_mask(size);
-
-	if (!(ctxt->journal & (1u << reg))) {
-		ctxt->journal |= 1u << reg;
-		ctxt->saved[reg] = ctxt->gpr[reg];
-	}
-	if (size == 4)
-		ctxt->gpr[reg] = (u32)value;
-	else
-		ctxt->gpr[reg] = (ctxt->gpr[reg] & ~mask) | (value & mask);
+	set_gpr(ctxt, reg, size, value);
 }
 
 /*
@@ -60,16 +55,7 @@ unsigned int stack_size(struct emulate_ctxt *ctxt)
 
 u64 emulate_effective_address(const struct emulate_ctxt *ctxt)
 {
-	const struct emulate_insn *insn = &ctxt->insn;
-	u64 address = insn->disp;
-
-	if (insn->base < GPR_COUNT)
-		address += ctxt->gpr[insn->base];
-	else if (insn->base == INSN_BASE_RIP)
-		address += insn->next_rip;
-	if (insn->index < GPR_COUNT)
-		address += ctxt->gpr[insn->index] << insn->scale;
-	return address & size_mask(insn->address_size);
+	return effective_address(ctxt);
 }
 
 u64 emulate_linear_address(struct emulate_ctxt *ctxt)
@@ -199,38 +185,6 @@ enum emulate_status write_system(struct emulate_ctxt *ctxt, u64 linear, const vo
 	return ctxt->ops->write(ctxt, linear, buf, len, EMULATE_ACCESS_SYSTEM);
 }
 
-static void set_register_operand(struct emulate_ctxt *ctxt, struct emulate_operand *operand,
-				 unsigned int reg)
-{
-	operand->type = OPERAND_REG;
-	operand->reg = reg;
-	if (operand->size == 1 && reg >= 4 && reg < 8 && !(ctxt->insn.prefixes & PREFIX_REX)) {
-		operand->type = OPERAND_REG_HIGH;
-		operand->reg = reg - 4;
-		operand->value = ctxt->gpr[reg - 4] >> 8 & 0xff;
-		return;
-	}
-	operand->value = read_gpr(ctxt, reg, operand->size);
-}
-
-static enum emulate_status set_memory_operand(struct emulate_ctxt *ctxt,
-					      struct emulate_operand *operand, u64 offset,
-					      bool read, bool write)
-{
-	enum emulate_status status;
-
-	operand->type = OPERAND_MEM;
-	operand->value = 0;
-	status =
-		linearize(ctxt, ctxt->insn.segment, offset, operand->size, write, &operand->linear);
-	if (status != EMULATE_DONE || !read)
-		return status;
-	status = ctxt->ops->read(ctxt, operand->linear, &operand->value, operand->size,
-				 write ? EMULATE_ACCESS_WRITE : 0);
-	operand->original = operand->value;
-	return status;
-}
-
 static unsigned int operand_size(const struct emulate_ctxt *ctxt, unsigned int kind)
 {
 	const struct emulate_insn *insn = &ctxt->insn;
@@ -256,13 +210,12 @@ static unsigned int operand_size(const struct emulate_ctxt *ctxt, unsigned int k
  * @ctxt: context
  * @operand: result
  * @kind: enum operand_kind
- * @read: whether memory is to be read
- * @write: whether memory will be written
+ * @flags: F_READ if its value is wanted, F_WRITE if it will be written
  *
  * Return: EMULATE_DONE, a fault or a callback's status.
  */
 enum emulate_status load_operand(struct emulate_ctxt *ctxt, struct emulate_operand *operand,
-				 unsigned int kind, bool read, bool write)
+				 unsigned int kind, u32 flags)
 {
 	const struct emulate_insn *insn = &ctxt->insn;
 
@@ -277,26 +230,25 @@ enum emulate_status load_operand(struct emulate_ctxt *ctxt, struct emulate_opera
 	case O_EY:
 	case O_EZ:
 		if (insn->memory)
-			return set_memory_operand(ctxt, operand, emulate_effective_address(ctxt),
-						  read, write);
-		set_register_operand(ctxt, operand, insn->rm);
+			return set_memory_operand(ctxt, operand, effective_address(ctxt), flags);
+		set_register_operand(ctxt, operand, insn->rm, flags);
 		break;
 	case O_G:
 	case O_GY:
-		set_register_operand(ctxt, operand, insn->reg);
+		set_register_operand(ctxt, operand, insn->reg, flags);
 		break;
 	case O_B:
-		set_register_operand(ctxt, operand, insn->vvvv);
+		set_register_operand(ctxt, operand, insn->vvvv, flags);
 		break;
 	case O_ACC:
-		set_register_operand(ctxt, operand, GPR_RAX);
+		set_register_operand(ctxt, operand, GPR_RAX, flags);
 		break;
 	case O_OPREG:
 		set_register_operand(ctxt, operand,
-				     (insn->opcode & 7) | (insn->rex & REX_B ? 8 : 0));
+				     (insn->opcode & 7) | (insn->rex & REX_B ? 8 : 0), flags);
 		break;
 	case O_MOFFS:
-		return set_memory_operand(ctxt, operand, insn->imm, read, write);
+		return set_memory_operand(ctxt, operand, insn->imm, flags);
 	default:
 		operand->type = OPERAND_VALUE;
 		operand->value = kind == O_ONE ? 1 :
@@ -307,38 +259,32 @@ enum emulate_status load_operand(struct emulate_ctxt *ctxt, struct emulate_opera
 	return EMULATE_DONE;
 }
 
-/**
- * store_operand() - write an operand back
- * @ctxt: context
- * @operand: what load_operand() found, with the new value
- * @lost: set if a locked write found that memory had changed since it was read; nothing was written
- * 	then
- *
- * Return: EMULATE_DONE, a fault or a callback's status.
- */
-enum emulate_status store_operand(struct emulate_ctxt *ctxt, struct emulate_operand *operand,
-				  bool *lost)
+/* The second byte of a register, and memory with a locked access. */
+enum emulate_status store_other_operand(struct emulate_ctxt *ctxt, struct emulate_operand *operand)
 {
 	enum emulate_status status;
 	bool swapped = true;
 
-	switch (operand->type) {
-	case OPERAND_REG:
-		write_gpr(ctxt, operand->reg, operand->size, operand->value);
-		return EMULATE_DONE;
-	case OPERAND_REG_HIGH:
+	if (operand->type == OPERAND_REG_HIGH)
 		write_gpr(ctxt, operand->reg, 2,
 			  (ctxt->gpr[operand->reg] & 0xff) | (operand->value & 0xff) << 8);
+	if (operand->type != OPERAND_MEM)
 		return EMULATE_DONE;
-	case OPERAND_MEM:
-		break;
-	default:
-		return EMULATE_DONE;
-	}
-	if (!(ctxt->insn.prefixes & PREFIX_LOCK) && ctxt->insn.op != INSN_XCHG)
-		return ctxt->ops->write(ctxt, operand->linear, &operand->value, operand->size, 0);
 	status = ctxt->ops->cmpxchg(ctxt, operand->linear, &operand->original, &operand->value,
 				    operand->size, EMULATE_ACCESS_LOCKED, &swapped);
-	*lost = !swapped;
+	ctxt->lost = !swapped;
 	return status;
+}
+
+/**
+ * store_operand() - write an operand back
+ * @ctxt: context; @ctxt->lost is set if a locked write found that memory had changed since it was
+ * 	read; nothing was written then
+ * @operand: what load_operand() found, with the new value
+ *
+ * Return: EMULATE_DONE, a fault or a callback's status.
+ */
+enum emulate_status store_operand(struct emulate_ctxt *ctxt, struct emulate_operand *operand)
+{
+	return put_operand(ctxt, operand);
 }

@@ -248,13 +248,12 @@ enum emulate_status find_stack_segment(struct emulate_ctxt *ctxt, u16 selector, 
 static enum emulate_status store_word(struct emulate_ctxt *ctxt, u64 value)
 {
 	enum emulate_status status;
-	bool lost = false;
 
-	status = load_operand(ctxt, &ctxt->dst, ctxt->insn.memory ? O_E16 : O_E, false, true);
+	status = load_operand(ctxt, &ctxt->dst, ctxt->insn.memory ? O_E16 : O_E, F_WRITE);
 	if (status != EMULATE_DONE)
 		return status;
 	ctxt->dst.value = value;
-	return store_operand(ctxt, &ctxt->dst, &lost);
+	return store_operand(ctxt, &ctxt->dst);
 }
 
 enum emulate_status run_mov_from_seg(struct emulate_ctxt *ctxt)
@@ -362,18 +361,17 @@ enum emulate_status run_arpl(struct emulate_ctxt *ctxt)
 	struct emulate_operand *dst = &ctxt->dst;
 	u64 value = dst->value, rpl = ctxt->src.value & 3;
 	enum emulate_status status;
-	bool lost = false;
 
 	if ((value & 3) >= rpl) {
 		ctxt->rflags &= ~FLAG_ZF;
 		return EMULATE_DONE;
 	}
-	status = load_operand(ctxt, dst, O_E16, false, true);
+	status = load_operand(ctxt, dst, O_E16, F_WRITE);
 	if (status != EMULATE_DONE)
 		return status;
 	ctxt->rflags |= FLAG_ZF;
 	dst->value = (value & ~3ull) | rpl;
-	return store_operand(ctxt, dst, &lost);
+	return store_operand(ctxt, dst);
 }
 
 /* User-mode instruction prevention: SGDT, SIDT, SLDT, STR, SMSW */

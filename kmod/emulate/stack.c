@@ -68,16 +68,15 @@ enum emulate_status run_pop(struct emulate_ctxt *ctxt)
 {
 	struct emulate_operand *dst = &ctxt->dst;
 	enum emulate_status status;
-	bool lost = false;
 	u64 value;
 
 	status = pop(ctxt, ctxt->insn.operand_size, &value);
 	if (status == EMULATE_DONE)
-		status = load_operand(ctxt, dst, ctxt->insn.opcode_entry->dst, false, true);
+		status = load_operand(ctxt, dst, ctxt->insn.opcode_entry->dst, F_WRITE);
 	if (status != EMULATE_DONE)
 		return status;
 	dst->value = value;
-	return store_operand(ctxt, dst, &lost);
+	return store_operand(ctxt, dst);
 }
 
 enum emulate_status run_pusha(struct emulate_ctxt *ctxt)

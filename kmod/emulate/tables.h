@@ -66,6 +66,13 @@ enum operand_kind {
 #define F_MANDATORY	0x04000000	/* dst holds the mandatory prefixes that exist, as P_* */
 /* the decoder must look further before it trusts this entry */
 #define F_AMBIGUOUS	0x08000000
+/*
+ * the handler finds the destination: bit tests address memory with the help of the source, POP
+ * after it has moved the stack pointer
+ */
+#define F_LATE		0x10000000
+/* not all operands or opcode bytes exist: operand_exists() tells */
+#define F_CHECK		0x20000000
 
 /* How a group's member is chosen: opcode.dst of an entry with F_GROUP. */
 enum group_by { BY_REG, BY_RM, BY_MOD, BY_PREFIX };

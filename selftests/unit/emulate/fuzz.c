@@ -228,6 +228,10 @@ static void set_up(void)
 	machine.lose_races = take(1) & 1;
 	for (i = 0; i < 32; i++)
 		machine_put(&machine, 0x2000 + 8 * i, take(8), 8);
+	/* gates and descriptors are the same random numbers; a stack for level 0 */
+	if (ctxt->mode != EMULATE_REAL)
+		machine.tables[TABLE_IDT] = machine.tables[TABLE_GDT];
+	machine_put(&machine, 0x3004, 0x1000007000, 8);
 	length = take(1) & 31;
 	for (i = 0; i < length; i++)
 		machine.ram[0x1000 + i] = take(1);

@@ -3,7 +3,7 @@
  * The decoder against Zydis: random strings, a sweep of every opcode with every ModRM, and the code
  * of installed programs. Every difference must have a reason from the list below.
  *
- * decode_test [random strings per mode]
+ * decode_test [random strings per mode [object file of 32-bit code, object file of 16-bit code]]
  */
 #include <Zydis/Zydis.h>
 #include <elf.h>
@@ -250,27 +250,41 @@ static u64 walk(const struct mode *mode, const u8 *code, size_t size)
 	return count;
 }
 
-static u64 walk_program(const char *path)
+/* All executable sections of a file of one ELF class, with the section and file headers of that. */
+#define WALK_SECTIONS(bits_)                                                                  \
+	static u64 walk_sections##bits_(const struct mode *mode, const u8 *file)              \
+	{                                                                                     \
+		const Elf##bits_##_Ehdr *elf = (const void *)file;                            \
+		const Elf##bits_##_Shdr *section = (const void *)(file + elf->e_shoff);       \
+		u64 count = 0;                                                                \
+		unsigned int i;                                                               \
+                                                                                              \
+		for (i = 0; i < elf->e_shnum; i++)                                            \
+			if (section[i].sh_type == SHT_PROGBITS &&                             \
+			    (section[i].sh_flags & SHF_EXECINSTR))                            \
+				count += walk(mode, file + section[i].sh_offset,              \
+					      section[i].sh_size);                            \
+		return count;                                                                 \
+	}
+
+WALK_SECTIONS(32)
+WALK_SECTIONS(64)
+
+static u64 walk_program(const struct mode *mode, const char *path)
 {
 	int fd = open(path, O_RDONLY);
-	const Elf64_Shdr *section;
-	const Elf64_Ehdr *elf;
 	struct stat stat;
 	u64 count = 0;
-	unsigned int i;
 	const u8 *file;
 
-	if (fd < 0 || fstat(fd, &stat) || stat.st_size < (off_t)sizeof(*elf))
+	if (fd < 0 || fstat(fd, &stat) || stat.st_size < (off_t)sizeof(Elf64_Ehdr))
 		goto out;
 	file = mmap(NULL, stat.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-	elf = (const void *)file;
-	if (file == MAP_FAILED || memcmp(elf->e_ident, ELFMAG, SELFMAG) ||
-	    elf->e_ident[EI_CLASS] != ELFCLASS64)
+	if (file == MAP_FAILED)
 		goto out;
-	section = (const void *)(file + elf->e_shoff);
-	for (i = 0; i < elf->e_shnum; i++)
-		if (section[i].sh_type == SHT_PROGBITS && (section[i].sh_flags & SHF_EXECINSTR))
-			count += walk(&modes[0], file + section[i].sh_offset, section[i].sh_size);
+	if (!memcmp(file, ELFMAG, SELFMAG))
+		count = file[EI_CLASS] == ELFCLASS64 ? walk_sections64(mode, file) :
+						       walk_sections32(mode, file);
 	munmap((void *)file, stat.st_size);
 out:
 	if (fd >= 0)
@@ -316,7 +330,13 @@ int main(int argc, char **argv)
 		report(what, 7 * 4 * 65536);
 	}
 	for (i = 0; i < sizeof(programs) / sizeof(programs[0]); i++)
-		walked += walk_program(programs[i]);
+		walked += walk_program(&modes[0], programs[i]);
 	report("code of installed programs", walked >= 10000 ? walked : 0);
+	if (argc > 3) {
+		walked = walk_program(&modes[1], argv[2]);
+		report("compiled for 32 bits", walked >= 10000 ? walked : 0);
+		walked = walk_program(&modes[2], argv[3]);
+		report("compiled for 16 bits", walked >= 10000 ? walked : 0);
+	}
 	return tap_done();
 }

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """
-A package of Debian's backports with what it depends on, unpacked into the cache. Nothing is installed and apt's own
-configuration stays as it is: apt-get gets lists and archives of its own. The mirror is the one the machine uses.
+Packages of other suites of Debian: one of backports with what it depends on, unpacked into the cache, or the sources of
+one. Nothing is installed and apt's own configuration stays as it is: apt-get gets lists and archives of its own. The
+mirror is the one the machine uses.
 """
 
 import os
@@ -34,7 +35,7 @@ def _mirror(codename):
     raise LabError(f"apt has no source for Debian {codename}")
 
 
-def _apt(folder, *words):
+def _apt(folder, *words, cwd=None):
     # NoLocking: only folders of our own are written. User root: apt's own user could not read them.
     settings = {
         "Dir::Etc::sourcelist": os.path.join(folder, "sources.list"),
@@ -49,26 +50,39 @@ def _apt(folder, *words):
     options = [word for key, value in settings.items() for word in ("-o", f"{key}={value}")]
     done = subprocess.run(
         ["apt-get", "-q", "-y", *options, *words],
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False, cwd=cwd,
     )
     if done.returncode:
         text = done.stdout.decode(errors="replace").strip().splitlines()
         raise LabError("apt-get " + words[0] + " failed: " + "; ".join(text[-3:]))
 
 
-def unpack(package, folder):
-    """Fetch the package as backports have it, and unpack it with the packages it needs that are not installed."""
-    codename = _codename()
-    mirror = _mirror(codename)
+def _prepare(folder, kind, suites):
+    """Folders and lists for an apt-get that knows these suites of the machine's mirror; return where."""
+    mirror = _mirror(_codename())
     work = os.path.join(folder, "apt")
     for name in ("lists/partial", "archives/partial"):
         os.makedirs(os.path.join(work, name))
     with open(os.path.join(work, "sources.list"), "w", encoding="utf-8") as file:
-        for suite in (codename, f"{codename}-backports"):
-            file.write(f"deb [signed-by={KEYRING}] {mirror} {suite} main\n")
+        for suite in suites:
+            file.write(f"{kind} [signed-by={KEYRING}] {mirror} {suite} main\n")
     _apt(work, "update")
+    return work
+
+
+def unpack(package, folder):
+    """Fetch the package as backports have it, and unpack it with the packages it needs that are not installed."""
+    codename = _codename()
+    work = _prepare(folder, "deb", (codename, f"{codename}-backports"))
     _apt(work, "-t", f"{codename}-backports", "--no-install-recommends", "--download-only", "install", package)
     for name in os.listdir(os.path.join(work, "archives")):
         if name.endswith(".deb"):
             subprocess.run(["dpkg-deb", "-x", os.path.join(work, "archives", name), folder], check=True)
+    shutil.rmtree(work)
+
+
+def source(package, suite, folder):
+    """Fetch the tar file of a package's upstream sources, as a suite has them, into a folder."""
+    work = _prepare(folder, "deb-src", (suite,))
+    _apt(work, "source", "--tar-only", "--download-only", package, cwd=folder)
     shutil.rmtree(work)

@@ -10,7 +10,7 @@ TROUBLE = re.compile(
             r"\bkernel BUG at ",
             r"\bBUG [\w-]+ \(",  # SLUB's object reports
             r"\bOops[: ]",
-            r"\bWARNING: (?!See )",  # WARN(), lockdep; not the pointers to mitigation advice
+            r"(?<!RETBleed: )\bWARNING: (?!See )",  # WARN(), lockdep; not what the kernel says of mitigations
             r"\bKernel panic",
             r"\bdouble fault\b",
             r"\bunable to handle ",

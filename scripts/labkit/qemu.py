@@ -20,6 +20,7 @@ import sys
 
 from . import LabError, backports, cache
 
+CHANNELS = "socket"
 PROGRAM = "qemu-system-x86_64"
 SOUND_SINCE = (8, 1)
 
@@ -66,7 +67,7 @@ def _choose(accel):
     return _unpacked(folder), environment, accel
 
 
-def command(host, kernel, initramfs, disks, channels, append):
+def command(host, kernel, initramfs, disks, channels, append, _):
     """
     The command line and its environment. disks: [(path, read_only)]; channels: file descriptors of connected
     sockets, which become the serial ports in this order.

@@ -87,7 +87,7 @@ class Run:
         self.up = None
         self.status_at = None
         self.process = None
-        self.sockets = []
+        self.pairs = []  # of descriptors, ours and theirs
         self.buffers = {KERNEL_LOG: b"", STATUS: b""}
         self.logs = {}
 
@@ -139,20 +139,31 @@ class Run:
 
     # --- running it ---
 
-    def channels(self):
-        """Descriptors for the emulator's ends of the channels."""
-        self.sockets = [socket.socketpair() for _ in (CONSOLE, KERNEL_LOG, STATUS)]
-        return [theirs.fileno() for _, theirs in self.sockets]
+    def channels(self, kind):
+        """
+        Descriptors for the emulator's ends of the channels: connected sockets, or pipes that it only writes to, with
+        a terminal for the script when there is somebody to type.
+        """
+        for channel in (CONSOLE, KERNEL_LOG, STATUS):
+            if kind == "socket":
+                self.pairs.append(tuple(end.detach() for end in socket.socketpair()))
+            elif channel == CONSOLE and self.interactive:
+                ours, theirs = os.openpty()
+                tty.setraw(theirs)
+                self.pairs.append((ours, theirs))
+            else:
+                self.pairs.append(os.pipe())
+        return [theirs for _, theirs in self.pairs]
 
     def _start(self, command, environment):
-        descriptors = [theirs.fileno() for _, theirs in self.sockets]
+        descriptors = [theirs for _, theirs in self.pairs]
         self.process = subprocess.Popen(
             command, env=environment, stdin=subprocess.DEVNULL,
             stdout=self.logs["emulator.log"], stderr=subprocess.STDOUT,
             pass_fds=descriptors, preexec_fn=_die_with_parent, start_new_session=True,
         )
-        for _, theirs in self.sockets:
-            theirs.close()
+        for theirs in descriptors:
+            os.close(theirs)
 
     def _kill(self):
         if not self.process:
@@ -178,30 +189,31 @@ class Run:
 
     def _on_keys(self, console):
         data = os.read(0, 4096)
-        if ESCAPE in data:
+        if ESCAPE in data or not data:
             self.ended_by_user = True
             return False
-        console.sendall(data)
-        return bool(data)
+        while data:
+            data = data[os.write(console, data) :]
+        return True
 
     def _relay(self):
         """Carry data until the emulator closes its channels, time is up, or the user ends it."""
         chooser = selectors.DefaultSelector()
-        for channel, (ours, _) in enumerate(self.sockets):
+        for channel, (ours, _) in enumerate(self.pairs):
             chooser.register(ours, selectors.EVENT_READ, channel)
         if self.interactive:
             chooser.register(0, selectors.EVENT_READ, "keys")
-        open_channels = len(self.sockets)
+        open_channels = len(self.pairs)
         while open_channels and not self._overdue():
             for key, _ in chooser.select(timeout=0.5):
                 if key.data == "keys":
-                    if not self._on_keys(self.sockets[CONSOLE][0]):
+                    if not self._on_keys(self.pairs[CONSOLE][0]):
                         return
                     continue
                 try:
-                    data = key.fileobj.recv(65536)
-                except ConnectionError:
-                    data = b""
+                    data = os.read(key.fd, 65536)
+                except OSError:
+                    data = b""  # a reset, or a terminal that nobody has open any more
                 if data:
                     self._on_data(key.data, data)
                 else:
@@ -224,8 +236,8 @@ class Run:
                 self._relay()
         finally:
             self._kill()
-            for ours, _ in self.sockets:
-                ours.close()
+            for ours, _ in self.pairs:
+                os.close(ours)
             for log in self.logs.values():
                 log.close()
 

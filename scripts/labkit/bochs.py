@@ -194,7 +194,10 @@ def _put_in_memory(folder, kernel, initramfs, append, memory):
 def _disks(folder, disks):
     if len(disks) > MOST_DISKS:
         raise LabError(f"a host in Bochs has at most {MOST_DISKS} disks, two of them its own")
-    lines = ["ata0: enabled=1, ioaddr1=0x1f0, ioaddr2=0x3f0, irq=14", "ata1: enabled=1, ioaddr1=0x170, ioaddr2=0x370, irq=15"]
+    lines = [
+        "ata0: enabled=1, ioaddr1=0x1f0, ioaddr2=0x3f0, irq=14",
+        "ata1: enabled=1, ioaddr1=0x170, ioaddr2=0x370, irq=15",
+    ]
     for number, (path, read_only) in enumerate(disks):
         os.symlink(os.path.abspath(path), os.path.join(folder, f"disk{number}"))
         # Volatile: the image is only read, and what is written is lost.

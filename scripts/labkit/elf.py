@@ -41,7 +41,7 @@ def pvh_entry(path):
 
 
 def flatten(path, target):
-    """Write what the kernel's segments are in memory to a file; return nothing, see load_range()."""
+    """Write to a file what a kernel's segments are in memory, from the first of load_range() to the last."""
     with open(path, "rb") as file, open(target, "wb") as image:
         loads = [segment for segment in _segments(file) if segment[0] == PT_LOAD]
         base = min(address for _, _, address, _, _ in loads)

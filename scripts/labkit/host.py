@@ -9,6 +9,7 @@ FOLDER = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))
 REQUIRED = ("emulator", "vendor", "cpus", "memory")
 DEFAULTS = {
     "append": "",
+    "kvm_args": "",  # parameters that upstream's module needs there
     "patience": "1",  # every time limit is multiplied by it
     "boot_modules": "virtio_pci virtio_blk",  # what the initramfs needs to find its disks
     "disk_prefix": "/dev/vd",

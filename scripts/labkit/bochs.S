@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What a host on Bochs starts with, in the place of the VGA BIOS: the system BIOS calls it when ACPI tables and
- * PCI are set up. Kernel and initramfs are in memory already; all that is left is to enter the kernel by PVH.
- * Macros: ROM (where this is), ENTRY and START_INFO (physical addresses).
+ * What a host on Bochs starts with, in the place of the VGA BIOS: the system BIOS calls it when
+ * ACPI tables and PCI are set up. Kernel and initramfs are in memory already; all that is left is
+ * to enter the kernel by PVH. Macros: ROM (where this is), ENTRY and START_INFO (addresses).
  */
 	.code16
 	.globl	_start

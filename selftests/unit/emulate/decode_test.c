@@ -258,7 +258,6 @@ static u64 walk(const struct mode *mode, const u8 *code, size_t size)
 		const Elf##bits_##_Shdr *section = (const void *)(file + elf->e_shoff);       \
 		u64 count = 0;                                                                \
 		unsigned int i;                                                               \
-                                                                                              \
 		for (i = 0; i < elf->e_shnum; i++)                                            \
 			if (section[i].sh_type == SHT_PROGBITS &&                             \
 			    (section[i].sh_flags & SHF_EXECINSTR))                            \

@@ -126,6 +126,7 @@ static const struct okvm_ioctl own_vm_ioctls[] = {
 	{ KVM_ENABLE_CAP, .vm = vm_enable_cap },
 	{ KVM_CREATE_VCPU, .vm = okvm_vcpu_create },
 	{ KVM_SET_BOOT_CPU_ID, .vm = okvm_set_boot_cpu_id },
+	{ KVM_GET_STATS_FD, .vm = okvm_vm_stats_fd },
 	{ }
 };
 
@@ -134,6 +135,7 @@ static const struct okvm_ioctl own_vcpu_ioctls[] = {
 	{ KVM_ENABLE_CAP, .vcpu = vcpu_enable_cap },
 	{ KVM_INTERRUPT, .vcpu = okvm_vcpu_interrupt },
 	{ KVM_NMI, .vcpu = okvm_vcpu_nmi },
+	{ KVM_GET_STATS_FD, .vcpu = okvm_vcpu_stats_fd },
 	{ KVM_SET_SIGNAL_MASK, ARG_USER, .vcpu = okvm_vcpu_set_signal_mask },
 	{ }
 };

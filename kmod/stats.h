@@ -21,7 +21,10 @@ struct okvm_vcpu_stats {
 	u64 n[OKVM_NR_STATS];	/* written by the vCPU's thread only */
 };
 
+struct okvm_vm;
 struct okvm_vcpu;
+long okvm_vm_stats_fd(struct okvm_vm *vm, void *arg);
+long okvm_vcpu_stats_fd(struct okvm_vcpu *vcpu, void *arg);
 void okvm_stats_setup(void);
 void okvm_stats_unsetup(void);
 void okvm_stats_retire(struct okvm_vcpu *vcpu);

@@ -117,6 +117,7 @@ long okvm_vm_create(void *type)
 	mutex_init(&vm->slots_lock);
 	xa_init(&vm->vcpus);
 	vm->mm = current->mm;
+	vm->creator = task_pid_nr(current);
 	mmgrab(vm->mm);
 
 	r = vm_init_parts(vm);
@@ -207,5 +208,6 @@ const struct okvm_cap okvm_vm_caps[] = {
 	{ KVM_CAP_ENABLE_CAP_VM, 1 },
 	{ KVM_CAP_ENABLE_CAP, 1 },
 	{ KVM_CAP_NOP_IO_DELAY, 1 },
+	{ KVM_CAP_BINARY_STATS_FD, 1 },
 	{ }
 };

@@ -196,6 +196,7 @@ struct okvm_vcpu {
 struct okvm_vm {
 	refcount_t users;			/* A: fds */
 	struct mm_struct *mm;			/* C */
+	pid_t creator;				/* C: who made it; a name for user space */
 	struct mutex lock;			/* new vCPUs and controllers, capabilities */
 	struct mutex slots_lock;		/* memory slot changes and dirty logs */
 	struct xarray vcpus;			/* V to add; by index, read without a lock */

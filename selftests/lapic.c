@@ -443,3 +443,33 @@ TEST(any_state_is_survived)
 		vcpu_expect_sync(v, 1);
 	}
 }
+
+/* TPR goes up and down by CR8 while an interrupt waits for IF: the lower one lets it through. */
+static void cr8_while_one_waits(void)
+{
+	guest_handle(0x51, on_irq);
+	apic_on();
+	apic_write(R_ICR, ICR_SELF | 0x51);
+	GUEST_SYNC(0);
+	for (int i = 0; i < 20; i++) {
+		write_cr8(i & 0xf);
+		GUEST_ASSERT_EQ(read_cr8(), i & 0xf);
+	}
+	write_cr8(5);
+	take_irqs();
+	GUEST_ASSERT_EQ(irqs_of(0x51), 0);
+	write_cr8(4);
+	take_irqs();
+	GUEST_ASSERT_EQ(irqs_of(0x51), 1);
+	GUEST_DONE();
+}
+
+TEST(cr8_while_an_interrupt_waits)
+{
+	struct vcpu *v;
+
+	TEST_REQUIRE(kvm_is_okvm() || !host_is_tcg(), "upstream takes QEMU's TCG down");
+	v = vcpu_add(vm_create_irqchip(), 0, cr8_while_one_waits);
+	vcpu_expect_sync(v, 0);
+	vcpu_expect_done(v);
+}

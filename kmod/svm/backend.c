@@ -19,7 +19,7 @@
 static int virq = -1;
 module_param(virq, int, 0444);
 MODULE_PARM_DESC(virq, "deliver interrupts by V_IRQ, not EVENTINJ (default: on QEMU's TCG)");
-bool svm_use_virq;
+bool svm_use_virq, svm_cr8_exits;
 
 DEFINE_PER_CPU(struct svm_cpu, svm_cpus);
 u32 svm_max_asid;
@@ -115,7 +115,8 @@ static int svm_setup(void)
 	okvm_hw.nrip = boot_cpu_has(X86_FEATURE_NRIPS);
 	okvm_hw.decode_assist = boot_cpu_has(X86_FEATURE_DECODEASSISTS);
 	rdmsrl(MSR_EFER, okvm_hw.host_efer);
-	svm_use_virq = virq < 0 ? okvm_on_tcg() : virq;
+	svm_cr8_exits = okvm_on_tcg();
+	svm_use_virq = virq < 0 ? svm_cr8_exits : virq;
 
 	svm_iopm = alloc_pages(GFP_KERNEL, IOPM_ORDER);
 	err = svm_iopm ? svm_msr_setup() : -ENOMEM;

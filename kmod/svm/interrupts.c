@@ -278,14 +278,18 @@ bool svm_get_nmi_mask(struct okvm_vcpu *vcpu)
  * svm_set_tpr_limit - CR8 writes exit while an interrupt waits for a lower TPR
  * @vcpu: the vCPU
  * @irr: a vector that the TPR holds back, or -1
+ *
+ * QEMU's TCG gives up when a guest writes CR8 itself while a virtual interrupt waits: it always
+ * exits there.
  */
 void svm_set_tpr_limit(struct okvm_vcpu *vcpu, int irr)
 {
 	struct vmcb *vmcb = to_vmcb(vcpu);
+	bool on = irr >= 0 || svm_cr8_exits;
 
-	if ((irr >= 0) == svm_intercepts(vmcb, INTERCEPT_CR8_WRITE))
+	if (on == svm_intercepts(vmcb, INTERCEPT_CR8_WRITE))
 		return;
-	if (irr >= 0)
+	if (on)
 		svm_set_intercept(vmcb, INTERCEPT_CR8_WRITE);
 	else
 		svm_clear_intercept(vmcb, INTERCEPT_CR8_WRITE);

@@ -375,6 +375,29 @@ static void load_xmm_zero_upper(unsigned int reg, const void *buf)
 	}
 }
 
+#define FOR_EACH_UPPER_VECTOR(X) X(16) X(17) X(18) X(19) X(20) X(21) X(22) X(23) X(24) X(25) X(26) \
+	X(27) X(28) X(29) X(30) X(31)
+
+static void store_zmm(unsigned int reg, void *buf)
+{
+	switch (reg) {
+#define X(n) case n: asm volatile("vmovdqu64 %%zmm" #n ", %0" : "=m"(*(u8 (*)[64])buf)); break;
+	FOR_EACH_VECTOR(X)
+	FOR_EACH_UPPER_VECTOR(X)
+#undef X
+	}
+}
+
+static void load_zmm(unsigned int reg, const void *buf)
+{
+	switch (reg) {
+#define X(n) case n: asm volatile("vmovdqu64 %0, %%zmm" #n :: "m"(*(const u8 (*)[64])buf)); break;
+	FOR_EACH_VECTOR(X)
+	FOR_EACH_UPPER_VECTOR(X)
+#undef X
+	}
+}
+
 static void store_mmx(unsigned int reg, void *buf)
 {
 	switch (reg) {
@@ -406,23 +429,38 @@ static bool avx_usable(void)
 	return boot_cpu_has(X86_FEATURE_AVX) && boot_cpu_has(X86_FEATURE_OSXSAVE);
 }
 
+static bool avx512_usable(void)
+{
+	return avx_usable() && boot_cpu_has(X86_FEATURE_AVX512F);
+}
+
+/* Those that only an EVEX prefix can name. */
+static bool is_zmm(unsigned int reg, unsigned int len)
+{
+	return len == 64 || (reg >= 16 && reg < 32);
+}
+
 static bool vector_supported(unsigned int reg, unsigned int len)
 {
 	if (reg >= EMULATE_MMX)
 		return len == 8;
+	if (is_zmm(reg, len))
+		return avx512_usable();
 	return reg < 16 && (len <= 16 || (len == 32 && avx_usable()));
 }
 
 static enum emulate_status get_vector(struct emulate_ctxt *ctxt, unsigned int reg, void *buf,
 				      unsigned int len)
 {
-	u8 whole[32];
+	u8 whole[64];
 
 	if (!vector_supported(reg, len))
 		return EMULATE_UNSUPPORTED;
 	guest_fpu_begin();
 	if (reg >= EMULATE_MMX)
 		store_mmx(reg - EMULATE_MMX, whole);
+	else if (is_zmm(reg, len))
+		store_zmm(reg, whole);
 	else if (len == 32)
 		store_ymm(reg, whole);
 	else
@@ -435,11 +473,15 @@ static enum emulate_status get_vector(struct emulate_ctxt *ctxt, unsigned int re
 static enum emulate_status set_vector(struct emulate_ctxt *ctxt, unsigned int reg, const void *buf,
 				      unsigned int len, bool zero_upper)
 {
+	u8 whole[64] = { 0 };
+
 	if (!vector_supported(reg, len))
 		return EMULATE_UNSUPPORTED;
 	guest_fpu_begin();
 	if (reg >= EMULATE_MMX)
 		load_mmx(reg - EMULATE_MMX, buf);
+	else if (is_zmm(reg, len))
+		load_zmm(reg, memcpy(whole, buf, len));
 	else if (len == 32)
 		load_ymm(reg, buf);
 	else if (zero_upper && avx_usable())

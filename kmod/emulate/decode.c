@@ -613,6 +613,58 @@ static enum emulate_status take_vex(struct emulate_ctxt *ctxt, unsigned int payl
 	return EMULATE_DONE;
 }
 
+static const struct opcode evex_move = { INSN_VMOV, O_NONE, O_NONE, F_MODRM | F_SSE };
+static const struct opcode evex_move_aligned = { INSN_VMOV_ALIGNED, O_NONE, O_NONE,
+						 F_MODRM | F_SSE };
+static const struct opcode evex_move_streaming = { INSN_VMOV_ALIGNED, O_NONE, O_NONE,
+						   F_MODRM | F_SSE | F_MEM };
+
+/*
+ * Moves of whole registers that the executor knows: without mask, and of one of three lengths. The
+ * rest is of known length only. @p: the four payload bytes.
+ */
+static const struct opcode *find_evex(const struct emulate_insn *insn, const u8 *p)
+{
+	const struct opcode *other =
+		vector_has_immediate(insn->map, insn->opcode) ? &evex_known_imm : &evex_known;
+	unsigned int pp = p[1] & 3, w = p[1] >> 7;
+
+	/* vvvv; z, b, V' and the mask; the length */
+	if ((p[1] & 0x78) != 0x78 || (p[2] & 0x9f) != 0x08 || (p[2] & 0x60) == 0x60)
+		return other;
+	if (insn->map == MAP_0F38)
+		return insn->opcode == 0x2a && pp == 1 && !w ? &evex_move_streaming : other;
+	if (insn->map != MAP_0F)
+		return other;
+	switch (insn->opcode) {
+	case 0x10:
+	case 0x11:
+		return w == pp ? &evex_move : other;
+	case 0x28:
+	case 0x29:
+		return w == pp ? &evex_move_aligned : other;
+	case 0x2b:
+		return w == pp ? &evex_move_streaming : other;
+	case 0x6f:
+	case 0x7f:
+		return pp == 1 ? &evex_move_aligned : &evex_move;
+	case 0xe7:
+		return !w ? &evex_move_streaming : other;
+	default:
+		return other;
+	}
+}
+
+/* What EVEX does differently to ModRM: a displacement of one byte is scaled, X extends rm. */
+static void finish_evex(struct emulate_insn *insn, const u8 *p)
+{
+	insn->vector_length = 16u << (p[2] >> 5 & 3);
+	if (!insn->memory)
+		insn->rm |= insn->rex & REX_X ? 16 : 0;
+	else if (insn->modrm >> 6 == 1)
+		insn->disp *= insn->vector_length;
+}
+
 static enum emulate_status take_evex(struct emulate_ctxt *ctxt)
 {
 	struct emulate_insn *insn = &ctxt->insn;
@@ -638,8 +690,10 @@ static enum emulate_status take_evex(struct emulate_ctxt *ctxt)
 	    insn->map > MAP_EVEX6 ||
 	    !(vector_opcodes[insn->map - 1][insn->opcode] >> (4 + (p[1] & 3)) & 1))
 		return emulate_raise(ctxt, VECTOR_UD);
-	return take_rest(ctxt, vector_has_immediate(insn->map, insn->opcode) ? &evex_known_imm :
-									       &evex_known);
+	status = take_rest(ctxt, find_evex(insn, p));
+	if (status == EMULATE_DONE && insn->op != INSN_EVEX)
+		finish_evex(insn, p);
+	return status;
 }
 
 static enum emulate_status take_xop(struct emulate_ctxt *ctxt)

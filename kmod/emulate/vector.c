@@ -2,7 +2,14 @@
 /* MMX, SSE and AVX moves: what guests use on MMIO. No arithmetic. */
 #include "internal.h"
 
-#define XCR0_SSE_AVX 0x6ull
+#define XCR0_SSE_AVX	0x06ull
+#define XCR0_SSE_AVX512 0xe6ull
+
+/* A VEX or EVEX prefix: what is above the destination is zeroed. */
+static bool is_vex(const struct emulate_ctxt *ctxt)
+{
+	return ctxt->insn.encoding != ENCODING_LEGACY;
+}
 
 /*
  * SDM volume 2, 2.4 and 2.5: exceptions of types 1, 4, 5 and of MMX instructions, as far as control
@@ -10,22 +17,18 @@
  */
 static enum emulate_status check_enabled(struct emulate_ctxt *ctxt)
 {
-	u64 cr0 = ctxt->ops->get_cr(ctxt, 0), cr4 = ctxt->ops->get_cr(ctxt, 4);
+	u64 cr0 = ctxt->ops->get_cr(ctxt, 0), cr4 = ctxt->ops->get_cr(ctxt, 4), need;
 	bool mmx = ctxt->insn.op == INSN_MMX_MOV || ctxt->insn.op == INSN_MMX_GPR;
 
-	if (ctxt->insn.encoding == ENCODING_VEX) {
+	if (is_vex(ctxt)) {
+		need = ctxt->insn.encoding == ENCODING_VEX ? XCR0_SSE_AVX : XCR0_SSE_AVX512;
 		if (!(cr4 & CR4_OSXSAVE_BIT) ||
-		    (ctxt->ops->get_cr(ctxt, EMULATE_XCR0) & XCR0_SSE_AVX) != XCR0_SSE_AVX)
+		    (ctxt->ops->get_cr(ctxt, EMULATE_XCR0) & need) != need)
 			return emulate_raise(ctxt, VECTOR_UD);
 	} else if ((cr0 & CR0_EM_BIT) || (!mmx && !(cr4 & CR4_OSFXSR_BIT))) {
 		return emulate_raise(ctxt, VECTOR_UD);
 	}
 	return cr0 & CR0_TS_BIT ? emulate_raise(ctxt, VECTOR_NM) : EMULATE_DONE;
-}
-
-static bool is_vex(const struct emulate_ctxt *ctxt)
-{
-	return ctxt->insn.encoding == ENCODING_VEX;
 }
 
 /* From register to ModRM.rm? */
@@ -103,7 +106,7 @@ static enum emulate_status move_whole(struct emulate_ctxt *ctxt)
 	const struct emulate_insn *insn = &ctxt->insn;
 	unsigned int size = access_size(insn), from = insn->reg, to = insn->rm;
 	enum emulate_status status;
-	u8 value[32];
+	u8 value[64];
 
 	if (!is_store(insn)) {
 		from = insn->rm;

@@ -159,7 +159,7 @@ static enum emulate_status fuzz_get_vector(struct emulate_ctxt *ctxt, unsigned i
 					   unsigned int len)
 {
 	require(reg >= EMULATE_MMX ? reg < EMULATE_MMX + 8 && len == 8 :
-				     reg < 32 && len >= 4 && len <= 32);
+				     reg < 32 && len >= 4 && len <= 64);
 	WRAP(false, get_vector, reg, buf, len);
 }
 
@@ -167,7 +167,7 @@ static enum emulate_status fuzz_set_vector(struct emulate_ctxt *ctxt, unsigned i
 					   const void *buf, unsigned int len, bool zero_upper)
 {
 	require(reg >= EMULATE_MMX ? reg < EMULATE_MMX + 8 && len == 8 :
-				     reg < 32 && (len == 16 || len == 32));
+				     reg < 32 && (len == 16 || len == 32 || len == 64));
 	WRAP(false, set_vector, reg, buf, len, zero_upper);
 }
 

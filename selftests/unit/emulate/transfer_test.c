@@ -374,6 +374,96 @@ static void test_task_details(void)
 	EXPECT(emulate_task_switch(&m.ctxt, 0x40, TASK_JMP, false, 0) == EMULATE_UNSUPPORTED);
 }
 
+/* A task gate in the GDT, with its own privilege; not the TSS's. */
+static void test_task_gate(void)
+{
+	SET_UP(PROT32, 0x9a, 0, 0, 0, 0, 0x50, 0); /* lcall $0x50, $0 */
+	put_gdt();
+	machine_put(&m, 0x2018, descriptor64(0x3000, 0x67, SEG_P | 0xb), 8);
+	machine_put(&m, 0x2040, descriptor64(0x3800, 0x67, SEG_P | 9), 8);
+	machine_put(&m, 0x2050, 0x0000850000400000, 8);
+	put_task(0x3800, 0x4000, 2);
+	m.ctxt.cpl = 3;
+	expect_fault(step(), VECTOR_GP, true, 0x50);
+	machine_put(&m, 0x2050, 0x0000650000400000, 8);
+	expect_fault(step(), VECTOR_NP, true, 0x50);
+	machine_put(&m, 0x2050, 0x0000e50000400000, 8);
+	EXPECT(step() == EMULATE_DONE && m.ctxt.rip == 0x4000 &&
+	       m.segments[SEG_TR].selector == 0x40 && m.ctxt.cpl == 0);
+	EXPECT(machine_get(&m, 0x3800, 2) == 0x18 && (m.ctxt.rflags & FLAG_NT));
+}
+
+/* Between 64-bit and compatibility mode: IRET, far returns, the fast system calls. */
+static void test_compatibility(void)
+{
+	SET_UP(LONG64, 0x48, 0xcf);
+	machine_put(&m, 0x2020, descriptor64(0, 0xfffff, code32 | SEG_DPL), 8);
+	machine_put(&m, 0x2028, descriptor64(0, 0xfffff, data32 | SEG_DPL), 8);
+	machine_put(&m, 0x8000, 0x4000, 8);
+	machine_put(&m, 0x8008, 0x23, 8);
+	machine_put(&m, 0x8010, 0x202, 8);
+	machine_put(&m, 0x8018, 0x9000, 8);
+	machine_put(&m, 0x8020, 0x2b, 8);
+	EXPECT(step() == EMULATE_DONE && m.ctxt.cpl == 3 && GPR(RSP) == 0x9000 &&
+	       (m.segments[SEG_CS].attributes & (SEG_L | SEG_DB)) == SEG_DB);
+	m.ctxt.rip = 0x1000;
+	m.ctxt.cpl = 0;
+	GPR(RSP) = 0x8000;
+	machine_put(&m, 0x8000, 0x100000000, 8); /* not in a 32-bit segment */
+	expect_fault(step(), VECTOR_GP, true, 0);
+	SET_UP(LONG64, 0x48, 0xcb); /* far return to it */
+	machine_put(&m, 0x2020, descriptor64(0, 0xfffff, code32 | SEG_DPL), 8);
+	machine_put(&m, 0x2028, descriptor64(0, 0xfffff, data32 | SEG_DPL), 8);
+	machine_put(&m, 0x8000, 0x4000, 8);
+	machine_put(&m, 0x8008, 0x23, 8);
+	machine_put(&m, 0x8010, 0x9000, 8);
+	machine_put(&m, 0x8018, 0x2b, 8);
+	EXPECT(step() == EMULATE_DONE && m.ctxt.rip == 0x4000 && GPR(RSP) == 0x9000);
+	SET_UP(PROT32, 0x0f, 0x05); /* SYSCALL into long mode, on AMD's CPUs alone */
+	m.msr_efer = 0x501;
+	m.ctxt.cpl = 3;
+	m.msr_star = 0x0023001000000000;
+	m.msr_lstar = 0x4000;
+	expect_fault(step(), VECTOR_UD, false, 0);
+	m.ctxt.amd = true;
+	EXPECT(step() == EMULATE_DONE && m.ctxt.rip == 0x4000 && m.ctxt.cpl == 0 &&
+	       (m.segments[SEG_CS].attributes & SEG_L));
+	SET_UP(LONG64, 0x0f, 0x07); /* and back by SYSRET without REX.W */
+	m.msr_star = 0x0023001000000000;
+	GPR(RCX) = 0x1122334455667788;
+	GPR(R11) = FLAG_RF | FLAG_VM | FLAG_IF | FLAG_CF;
+	EXPECT(step() == EMULATE_DONE && m.ctxt.rip == 0x55667788 && m.ctxt.cpl == 3 &&
+	       m.segments[SEG_CS].selector == 0x23);
+	EXPECT((m.segments[SEG_CS].attributes & (SEG_L | SEG_DB)) == SEG_DB);
+	EXPECT((m.ctxt.rflags & (FLAG_VM | FLAG_IF | FLAG_CF)) == (FLAG_IF | FLAG_CF));
+}
+
+/* IRET with a 16-bit operand size: 16 bits of flags, and of the pointer. */
+static void test_iret16(void)
+{
+	SET_UP(PROT32, 0x66, 0xcf);
+	put_gdt();
+	m.ctxt.rflags |= FLAG_AC | FLAG_RF;
+	machine_put(&m, 0x8000, 0x4000, 2);
+	machine_put(&m, 0x8002, 8, 2);
+	machine_put(&m, 0x8004, 0x0203, 2);
+	EXPECT(step() == EMULATE_DONE && m.ctxt.rip == 0x4000 && GPR(RSP) == 0x8006);
+	EXPECT(m.ctxt.rflags == (FLAG_AC | FLAG_IF | FLAG_CF | FLAG_FIXED));
+	/* what a lower level may not change */
+	SET_UP(PROT32, 0xcf);
+	put_gdt();
+	m.ctxt.cpl = 3;
+	machine_put(&m, 0x8000, 0x4000, 4);
+	machine_put(&m, 0x8004, 0x23, 4);
+	machine_put(&m, 0x8008, FLAG_IF | FLAG_IOPL | FLAG_CF | FLAG_VM, 4);
+	EXPECT(step() == EMULATE_DONE && m.ctxt.rflags == (FLAG_CF | FLAG_FIXED));
+	/* nor may one return to an inner level */
+	m.ctxt.rip = 0x1000;
+	GPR(RSP) = 0x8000;
+	machine_put(&m, 0x8004, 8, 4);
+	expect_fault(step(), VECTOR_GP, true, 8);
+}
+
 int main(void)
 {
 	static const struct test tests[] = {
@@ -388,6 +478,9 @@ int main(void)
 		{ "far calls, returns to null stacks", test_far_call },
 		{ "SYSCALL and SYSEXIT, other forms", test_legacy_calls },
 		{ "task switch: LDT, virtual 8086 mode, faults", test_task_details },
+		{ "task gates", test_task_gate },
+		{ "to and from compatibility mode", test_compatibility },
+		{ "IRET: 16 bits, privilege", test_iret16 },
 	};
 
 	return run_tests(tests, sizeof(tests) / sizeof(tests[0]));

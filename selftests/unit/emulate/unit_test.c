@@ -165,6 +165,46 @@ static void test_ins(void)
 	EXPECT(m.n_events == 0);
 }
 
+/* Moves and exchanges that drivers make with devices, and that take more than one step there. */
+static void test_mmio_moves(void)
+{
+	SET_UP(LONG64, 0x0f, 0x38, 0xf0, 0x07); /* movbe (%rdi), %eax */
+	GPR(RDI) = MMIO_BASE;
+	m.answers[m.n_answers++] = 0x11223344;
+	EXPECT(step() == EMULATE_DONE && GPR(RAX) == 0x44332211);
+	SET_UP(LONG64, 0x48, 0x0f, 0x38, 0xf1, 0x07);
+	GPR(RDI) = MMIO_BASE;
+	GPR(RAX) = 0x1122334455667788;
+	EXPECT(step() == EMULATE_DONE && m.events[0].value == 0x8877665544332211);
+	SET_UP(LONG64, 0x48, 0x0f, 0xc3, 0x07); /* movnti %rax, (%rdi) */
+	GPR(RDI) = MMIO_BASE;
+	GPR(RAX) = 0x1122334455667788;
+	EXPECT(step() == EMULATE_DONE && m.events[0].size == 8 &&
+	       m.events[0].value == 0x1122334455667788);
+	SET_UP(LONG64, 0xf0, 0x0f, 0xc7, 0x0f); /* lock cmpxchg8b (%rdi) */
+	GPR(RDI) = MMIO_BASE;
+	GPR(RAX) = 5;
+	GPR(RBX) = 7;
+	EXPECT(step() == EMULATE_PENDING && m.events[0].size == 8);
+	m.answers[m.n_answers++] = 5;
+	EXPECT(step() == EMULATE_DONE && (m.ctxt.rflags & FLAG_ZF));
+	EXPECT(m.events[m.n_events - 1].kind == EVENT_MMIO_WRITE &&
+	       m.events[m.n_events - 1].value == 7);
+	SET_UP(LONG64, 0xff, 0x37); /* push from a device, and pop to one */
+	GPR(RDI) = MMIO_BASE;
+	m.answers[m.n_answers++] = 0x77;
+	EXPECT(step() == EMULATE_DONE && machine_get(&m, 0x7ff8, 8) == 0x77);
+	CODE(0x8f, 0x07);
+	EXPECT(step() == EMULATE_DONE && GPR(RSP) == 0x8000 && m.events[0].value == 0x77);
+	SET_UP(PROT32, 0x61); /* popa from one: eight reads, and nothing has changed before the last */
+	GPR(RSP) = MMIO_BASE;
+	m.n_answers = 7;
+	EXPECT(step() == EMULATE_PENDING && GPR(RSP) == MMIO_BASE && !GPR(RDI));
+	m.answers[0] = 0x99;
+	m.n_answers = 8;
+	EXPECT(step() == EMULATE_DONE && GPR(RDI) == 0x99 && GPR(RSP) == MMIO_BASE + 32);
+}
+
 static void test_in_out(void)
 {
 	SET_UP(LONG64, 0xe4, 0x61); /* in $0x61, %al */
@@ -693,6 +733,7 @@ int main(void)
 		{ "REP that faults half way", test_rep_fault },
 		{ "OUTS in batches", test_outs },
 		{ "INS in batches", test_ins },
+		{ "moves and exchanges with MMIO", test_mmio_moves },
 		{ "IN and OUT", test_in_out },
 		{ "I/O permission", test_io_permission },
 		{ "LOCK", test_lock },

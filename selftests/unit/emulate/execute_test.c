@@ -290,7 +290,8 @@ static bool may_run(const struct emulate_insn *insn)
 	 * MOVBE with both 66 and REX.W does odd things to addresses on Intel's server CPUs: it
 	 * forgets GS, and more
 	 */
-	if (insn->op == INSN_MOVBE && (insn->prefixes & PREFIX_OPSIZE) && (insn->rex & REX_W))
+	if (!amd && insn->op == INSN_MOVBE && (insn->prefixes & PREFIX_OPSIZE) &&
+	    (insn->rex & REX_W))
 		return false;
 	/* our own thread-local storage */
 	if (insn->segment == SEG_FS && machine.mode == NATIVE_64)

@@ -159,8 +159,10 @@ static enum emulate_status take_prefixes(struct emulate_ctxt *ctxt)
 		if (likely(!(opcodes_one[byte].flags & F_PREFIX)))
 			break;
 		/* REX counts only right before the opcode */
-		insn->rex = 0;
-		insn->prefixes &= ~PREFIX_REX;
+		if (unlikely(insn->prefixes & PREFIX_REX)) {
+			insn->rex = 0;
+			insn->prefixes &= ~PREFIX_REX;
+		}
 		note_prefix(ctxt, byte);
 	}
 	insn->opcode = byte;

@@ -44,6 +44,15 @@ FIXES = (
         "  SvmExitLoadHostState(&BX_CPU_THIS_PTR vmcb->host_state);",
         "  BX_CPU_THIS_PTR debug_trap = 0;\n  SvmExitLoadHostState(&BX_CPU_THIS_PTR vmcb->host_state);",
     ),
+    # SVM: interrupts end the guest's run with its IF clear too, and virtual ones reach a guest entered with IF set. The
+    # masks were made before the CPU counted as in the guest, or not at all when IF stayed as it was.
+    (
+        "cpu/svm.cc",
+        "  BX_CPU_THIS_PTR in_svm_guest = true;\n",
+        "  BX_CPU_THIS_PTR in_svm_guest = true;\n"
+        "  unmask_event(BX_EVENT_PENDING_INTR | BX_EVENT_PENDING_LAPIC_INTR);\n"
+        "  handleInterruptMaskChange();\n",
+    ),
     # Guest memory is allocated in blocks, in the order of first use; load_RAM() reads over the end of one.
     (
         "memory/misc_mem.cc",

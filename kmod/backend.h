@@ -170,7 +170,11 @@ extern const struct okvm_backend okvm_svm_backend;
 /* What the backend found in setup(), constant afterwards. */
 struct okvm_hw {
 	bool tdp;			/* two-dimensional paging in use */
-	bool nx, gb_pages;
+	bool ept;			/* its tables are Intel's, else AMD's */
+	bool ept_ad;			/* the CPU sets accessed and dirty bits in them */
+	bool nx_huge_pages;		/* an instruction fetch must not meet a large leaf */
+	u8 max_leaf_level;		/* LEVEL_*: the largest leaf of the second-level table */
+	bool nx;
 	bool tsc_scaling;
 	u8 tsc_frac_bits;
 	u64 tsc_max_ratio;
@@ -178,6 +182,7 @@ struct okvm_hw {
 	u64 supported_xcr0, supported_xss;
 	u64 host_efer;
 	bool decode_assist, nrip;
+	bool no_rdtscp, no_invpcid, no_xsaves; /* the CPU has it, a guest cannot */
 };
 extern struct okvm_hw okvm_hw;
 

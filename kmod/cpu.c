@@ -6,6 +6,8 @@
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
 #include <linux/cpuhotplug.h>
+#include <linux/kobject.h>
+#include <linux/module.h>
 #include <linux/preempt.h>
 #include <linux/reboot.h>
 #include <linux/smp.h>
@@ -124,4 +126,19 @@ void okvm_cpu_unsetup(void)
 bool okvm_on_tcg(void)
 {
 	return boot_cpu_has(X86_FEATURE_HYPERVISOR) && hypervisor_cpuid_base("TCGTCGTCGTCG", 0);
+}
+
+/**
+ * okvm_module_loaded - is there a module of that name?
+ * @name: the name
+ *
+ * Upstream's backends turn the hardware on with their first VM only, so that its state alone does
+ * not tell whether they want it.
+ */
+bool okvm_module_loaded(const char *name)
+{
+	struct kobject *kobj = kset_find_obj(THIS_MODULE->mkobj.kobj.kset, name);
+
+	kobject_put(kobj);
+	return kobj;
 }

@@ -8,6 +8,7 @@
 int okvm_cpu_setup(void);
 void okvm_cpu_unsetup(void);
 bool okvm_on_tcg(void);
+bool okvm_module_loaded(const char *name);
 
 /* Set once the machine goes down: a faulting VMRUN or VMX instruction is no bug then. */
 extern bool okvm_rebooting;

@@ -114,6 +114,14 @@ int okvm_cpuid_setup(void)
 	cpuid_caps_init(&caps, &host);
 	if (!okvm_hw.nx)
 		caps.word[WORD_8000_0001_EDX] &= ~feature_bit(X86_FEATURE_NX);
+	if (okvm_hw.no_rdtscp) {
+		caps.word[WORD_8000_0001_EDX] &= ~feature_bit(X86_FEATURE_RDTSCP);
+		caps.word[WORD_7_0_ECX] &= ~feature_bit(X86_FEATURE_RDPID);
+	}
+	if (okvm_hw.no_invpcid)
+		caps.word[WORD_7_0_EBX] &= ~feature_bit(X86_FEATURE_INVPCID);
+	if (okvm_hw.no_xsaves)
+		caps.word[WORD_D_1_EAX] &= ~feature_bit(X86_FEATURE_XSAVES);
 	return 0;
 }
 

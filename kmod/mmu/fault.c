@@ -41,6 +41,7 @@ enum map_result {
  * @gfn: the page
  * @hva: its user address
  * @write: it is for writing
+ * @exec: it is an instruction fetch
  * @host: what the host has there
  * @ptep: the entry that is looked at
  * @pte: its value
@@ -51,7 +52,7 @@ struct fault {
 	const struct okvm_slot *slot;
 	u64 gfn;
 	unsigned long hva;
-	bool write;
+	bool write, exec;
 	struct host_page host;
 	u64 *ptep, pte;
 	int level;
@@ -141,6 +142,8 @@ static bool allow_write(struct fault *f)
 /* Can the entry that is there do it, as it is or with the right to write given back? */
 static bool present_entry_serves(struct fault *f)
 {
+	if (f->exec && !pte_may_exec(&tdp_format, f->pte))
+		return false;
 	while (pte_is_present(&tdp_format, f->pte)) {
 		if (!f->write || (f->pte & tdp_format.write))
 			return pte_is_leaf(&tdp_format, f->pte, f->level);
@@ -161,8 +164,9 @@ static int leaf_level(const struct fault *f)
 
 	if (f->write && logging(f))
 		return LEVEL_4K;
-	if (level == LEVEL_1G && !okvm_hw.gb_pages)
-		level = LEVEL_2M;
+	if (f->exec && tdp_format.nx_huge)
+		return LEVEL_4K;
+	level = min_t(int, level, okvm_hw.max_leaf_level);
 	for (; level > LEVEL_4K; level--) {
 		base = f->gfn & ~(level_pages(level) - 1);
 		if (base >= slot->base &&
@@ -339,6 +343,7 @@ int okvm_mmu_fault(struct okvm_vcpu *vcpu, gpa_t gpa, u32 access)
 		.vcpu = vcpu,
 		.gfn = gpa >> PAGE_SHIFT,
 		.write = access & ACCESS_WRITE,
+		.exec = access & ACCESS_EXEC,
 	};
 	int r = FAULT_EMULATE;
 

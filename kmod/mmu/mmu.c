@@ -5,6 +5,7 @@
 #include <linux/mem_encrypt.h>
 #include <linux/mmu_notifier.h>
 #include <linux/printk.h>
+#include <asm/msr.h>
 
 #include "mmu/dirty.h"
 #include "mmu/memslot.h"
@@ -17,11 +18,18 @@
  */
 int __init okvm_mmu_setup(void)
 {
+	u64 host_pat;
+
 	if (!okvm_hw.tdp) {
 		pr_err("requires nested paging (NPT), which this CPU does not have\n");
 		return -EOPNOTSUPP;
 	}
-	tdp_format = npt_format;
+	if (okvm_hw.ept) {
+		rdmsrl(MSR_IA32_CR_PAT, host_pat);
+		ept_format(&tdp_format, host_pat, okvm_hw.ept_ad, okvm_hw.nx_huge_pages);
+	} else {
+		tdp_format = npt_format;
+	}
 	tdp_format.addr &= ~sme_me_mask;
 	tdp_format.encrypt = sme_me_mask;
 	fault_setup();

@@ -36,6 +36,64 @@ const struct pte_format npt_format = {
 	.memtype_huge = X86_MEMTYPES(X86_PAT_HUGE),
 };
 
+#define EPT_READ	(1ULL << 0)
+#define EPT_WRITE	(1ULL << 1)
+#define EPT_EXEC	(1ULL << 2)
+#define EPT_MEMTYPE(t)	((u64)(t) << 3)
+#define EPT_IGNORE_PAT	(1ULL << 6)
+#define EPT_HUGE	(1ULL << 7)
+#define EPT_ACCESSED	(1ULL << 8)
+#define EPT_DIRTY	(1ULL << 9)
+
+/* SDM vol. 3, "Memory Types That Can Be Encoded With PAT". */
+#define MEMTYPE_UC	0
+#define MEMTYPE_WB	6
+#define MEMTYPE_UC_MINUS 7
+
+/*
+ * An EPT entry has the memory type itself. For write-back memory the guest's PAT is ignored: the
+ * host uses the same page as write-back, and two types for one page are asking for trouble. A
+ * device's page has the host's type, which the guest's PAT may weaken as on bare metal.
+ */
+static u64 ept_memtype(u64 host_pat, int index)
+{
+	u8 type = (host_pat >> (8 * index)) & 7;
+
+	if (type == MEMTYPE_UC_MINUS)
+		type = MEMTYPE_UC;
+	return EPT_MEMTYPE(type) | (type == MEMTYPE_WB ? EPT_IGNORE_PAT : 0);
+}
+
+/**
+ * ept_format - Intel's extended page tables: SDM vol. 3, "The Extended Page Table Mechanism"
+ * @fmt: filled in
+ * @host_pat: the host's IA32_PAT, which gives the indices of struct leaf_desc their meaning
+ * @hardware_ad: the CPU sets accessed and dirty bits
+ * @nx_huge: larger leaves must not be executable
+ *
+ * Without hardware bits the accessed bit is software's: a mapping counts as used until it is first
+ * asked about, and then as idle until it is made anew.
+ */
+void ept_format(struct pte_format *fmt, u64 host_pat, bool hardware_ad, bool nx_huge)
+{
+	int i;
+
+	*fmt = (struct pte_format){
+		.present = EPT_READ | EPT_WRITE | EPT_EXEC,
+		.table = EPT_READ | EPT_WRITE | EPT_EXEC,
+		.leaf = EPT_READ | EPT_EXEC,
+		.write = EPT_WRITE,
+		.accessed = EPT_ACCESSED,
+		.dirty = hardware_ad ? EPT_DIRTY : 0,
+		.huge = EPT_HUGE,
+		.exec = EPT_EXEC,
+		.nx_huge = nx_huge,
+		.addr = 0x000ffffffffff000ULL,
+	};
+	for (i = 0; i < 8; i++)
+		fmt->memtype[i] = fmt->memtype_huge[i] = ept_memtype(host_pat, i);
+}
+
 /**
  * pte_make_leaf - an entry that maps a page
  * @fmt: the format
@@ -53,6 +111,8 @@ u64 pte_make_leaf(const struct pte_format *fmt, const struct leaf_desc *leaf, in
 		pte |= fmt->huge | fmt->memtype_huge[leaf->pat];
 	else
 		pte |= fmt->memtype[leaf->pat];
+	if (level > LEVEL_4K && fmt->nx_huge)
+		pte &= ~fmt->exec;
 	if (leaf->host_write)
 		pte |= PTE_HOST_WRITE;
 	if (leaf->write)

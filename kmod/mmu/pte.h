@@ -30,6 +30,8 @@
  * @accessed: set by the hardware on use
  * @dirty: set by the hardware on a write
  * @huge: this entry maps a page though it is above level 1
+ * @exec: the page may be executed, where a bit gives that right; else 0
+ * @nx_huge: larger leaves do not get @exec: an instruction fetch splits them
  * @addr: the physical address
  * @memtype: bits for a 4 KiB page, by the host's own PAT index of that page
  * @memtype_huge: the same for larger pages
@@ -43,6 +45,8 @@ struct pte_format {
 	u64 accessed;
 	u64 dirty;
 	u64 huge;
+	u64 exec;
+	bool nx_huge;
 	u64 addr;
 	u64 memtype[8];
 	u64 memtype_huge[8];
@@ -50,6 +54,8 @@ struct pte_format {
 };
 
 extern const struct pte_format npt_format;
+
+void ept_format(struct pte_format *fmt, u64 host_pat, bool hardware_ad, bool nx_huge);
 
 /* Guest page numbers that one entry at @level maps. */
 static inline u64 level_pages(int level)
@@ -71,6 +77,12 @@ static inline bool pte_is_present(const struct pte_format *fmt, u64 pte)
 static inline bool pte_is_leaf(const struct pte_format *fmt, u64 pte, int level)
 {
 	return level == LEVEL_4K || (pte & fmt->huge);
+}
+
+/* Of a leaf: may instructions be fetched from it? */
+static inline bool pte_may_exec(const struct pte_format *fmt, u64 pte)
+{
+	return !fmt->exec || (pte & fmt->exec);
 }
 
 static inline u64 pte_phys(const struct pte_format *fmt, u64 pte)

@@ -2,12 +2,12 @@
 /* SVM as a backend: is it there, is it free, each CPU's and each vCPU's part. */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
-#include <linux/kobject.h>
 #include <linux/module.h>
 #include <linux/slab.h>
 #include <asm/nospec-branch.h>
 
 #include "cpu.h"
+#include "mmu/pte.h"
 #include "svm/svm.h"
 #include "svm/svm_ops.h"
 
@@ -28,15 +28,6 @@ struct page *svm_iopm;
 /* APM vol. 2, 15.10: 12 KiB, and three more bits for accesses that run past the last port. */
 #define IOPM_ORDER 2
 
-/* kvm_amd turns SVM on with its first VM only: see whether it is loaded, too. */
-static bool module_loaded(const char *name)
-{
-	struct kobject *kobj = kset_find_obj(THIS_MODULE->mkobj.kobj.kset, name);
-
-	kobject_put(kobj);
-	return kobj;
-}
-
 static int svm_supported(void)
 {
 	u64 vm_cr, efer;
@@ -54,7 +45,7 @@ static int svm_supported(void)
 		return -EOPNOTSUPP;
 	}
 	rdmsrl(MSR_EFER, efer);
-	if (module_loaded("kvm_amd") || efer & EFER_SVME) {
+	if (okvm_module_loaded("kvm_amd") || efer & EFER_SVME) {
 		pr_err("SVM is held by another hypervisor: unload it first (rmmod kvm_amd)\n");
 		return -EBUSY;
 	}
@@ -109,7 +100,7 @@ static int svm_setup(void)
 	svm_max_asid = ebx - 1;
 	okvm_hw.tdp = boot_cpu_has(X86_FEATURE_NPT);
 	okvm_hw.nx = boot_cpu_has(X86_FEATURE_NX);
-	okvm_hw.gb_pages = boot_cpu_has(X86_FEATURE_GBPAGES);
+	okvm_hw.max_leaf_level = boot_cpu_has(X86_FEATURE_GBPAGES) ? LEVEL_1G : LEVEL_2M;
 	/* The nested table has the depth of the host's own. */
 	okvm_hw.tdp_levels = pgtable_l5_enabled() ? 5 : 4;
 	okvm_hw.nrip = boot_cpu_has(X86_FEATURE_NRIPS);

@@ -7,6 +7,17 @@
 
 static const struct pte_format *fmt = &npt_format;
 
+/* The PAT as Linux sets it: WB WC UC- UC WB WP UC- WT. */
+#define LINUX_PAT	0x0407050600070106ull
+
+static struct pte_format ept;
+
+static void use_ept(bool hardware_ad, bool nx_huge)
+{
+	ept_format(&ept, LINUX_PAT, hardware_ad, nx_huge);
+	fmt = &ept;
+}
+
 /* Tables are at their "physical" addresses: the pointers. */
 static u64 *new_table(void)
 {
@@ -108,6 +119,73 @@ static void split_says_the_same(void)
 					 pte_make_leaf(fmt, &part, level - 1));
 			}
 		}
+}
+
+static void ept_leaves_have_their_bits(void)
+{
+	struct leaf_desc leaf = { .phys = 0x12345000 };
+	u64 pte;
+
+	use_ept(true, false);
+	/* Readable, executable, write-back whatever the guest's PAT says. */
+	pte = pte_make_leaf(fmt, &leaf, LEVEL_4K);
+	CHECK_EQ(pte, 0x12345000 | 0x75);
+	CHECK(pte_is_present(fmt, pte) && pte_is_leaf(fmt, pte, LEVEL_4K));
+	CHECK(pte_may_exec(fmt, pte));
+	leaf.write = leaf.host_write = leaf.accessed = true;
+	CHECK_EQ(pte_make_leaf(fmt, &leaf, LEVEL_4K), 0x12345000 | 0x377 | PTE_HOST_WRITE);
+	leaf.phys = 0x40000000;
+	pte = pte_make_leaf(fmt, &leaf, LEVEL_1G);
+	CHECK_EQ(pte, 0x40000000 | 0x3f7 | PTE_HOST_WRITE);
+	CHECK(pte_is_leaf(fmt, pte, LEVEL_1G));
+	CHECK_EQ(pte_make_table(fmt, 0x777000), 0x777007);
+	CHECK(!pte_is_leaf(fmt, pte_make_table(fmt, 0x777000), LEVEL_2M));
+	/* Bit 9 belongs to nobody when the CPU does not write it. */
+	use_ept(false, false);
+	CHECK_EQ(pte_make_leaf(fmt, &leaf, LEVEL_4K), 0x40000000 | 0x177 | PTE_HOST_WRITE);
+}
+
+static void ept_memory_types(void)
+{
+	static const u64 types[8] = { 0x70, 0x08, 0x00, 0x00, 0x70, 0x28, 0x00, 0x20 };
+	struct leaf_desc leaf = { 0 };
+	int i;
+
+	use_ept(true, false);
+	for (i = 0; i < 8; i++) {
+		leaf.pat = i;
+		CHECK_EQ(pte_make_leaf(fmt, &leaf, LEVEL_4K), 0x5 | types[i]);
+		CHECK_EQ(pte_make_leaf(fmt, &leaf, LEVEL_2M), 0x85 | types[i]);
+	}
+	/* At power-up, index 1 is WT, and 4 to 7 are as 0 to 3. */
+	ept_format(&ept, 0x0007040600070406ull, true, false);
+	leaf.pat = 1;
+	CHECK_EQ(pte_make_leaf(fmt, &leaf, LEVEL_4K), 0x5 | 0x20);
+}
+
+static void ept_large_leaves_without_exec(void)
+{
+	struct leaf_desc leaf = { .phys = 1ull << 30, .write = true };
+	u64 pte, part;
+
+	use_ept(true, true);
+	pte = pte_make_leaf(fmt, &leaf, LEVEL_1G);
+	CHECK(pte_is_present(fmt, pte) && !pte_may_exec(fmt, pte));
+	part = pte_split(fmt, pte, LEVEL_1G, 3);
+	CHECK(pte_is_leaf(fmt, part, LEVEL_2M) && !pte_may_exec(fmt, part));
+	CHECK(pte_may_exec(fmt, pte_split(fmt, part, LEVEL_2M, 5)));
+	CHECK(pte_may_exec(fmt, pte_make_leaf(fmt, &leaf, LEVEL_4K)));
+	CHECK(pte_may_exec(&npt_format, pte_make_leaf(&npt_format, &leaf, LEVEL_1G)));
+}
+
+static void ept_split_says_the_same(void)
+{
+	int i;
+
+	for (i = 0; i < 4; i++) {
+		use_ept(i & 1, i & 2);
+		split_says_the_same();
+	}
 }
 
 /* What the iterator must visit, in order: leaves by address. */
@@ -234,6 +312,14 @@ int main(void)
 	RUN(memory_types);
 	RUN(split_says_the_same);
 	RUN(iterator_on_nothing);
+	RUN(iterator_visits_all);
+	RUN(body_may_take_tables);
+
+	RUN(ept_leaves_have_their_bits);
+	RUN(ept_memory_types);
+	RUN(ept_large_leaves_without_exec);
+	RUN(ept_split_says_the_same);
+	use_ept(true, false);
 	RUN(iterator_visits_all);
 	RUN(body_may_take_tables);
 	return finish();

@@ -165,7 +165,7 @@ static inline void backend_cache_reg(struct okvm_vcpu *vcpu, int reg)
 	static_call(okvm_cache_reg)(vcpu, reg);
 }
 
-extern const struct okvm_backend okvm_svm_backend;
+extern const struct okvm_backend okvm_svm_backend, okvm_vmx_backend;
 
 /* What the backend found in setup(), constant afterwards. */
 struct okvm_hw {

@@ -715,6 +715,32 @@ int okvm_emulate_instruction(struct okvm_vcpu *vcpu, gpa_t gpa, bool gpa_valid)
 	return execute(vcpu);
 }
 
+/**
+ * okvm_task_switch - do the task switch that exited: vcpu->exit.task
+ * @vcpu: the vCPU; RIP is on the instruction that asked for it, or where the event came
+ *
+ * Context: the vCPU's thread; may sleep.
+ * Return: RESUME_GUEST, RESUME_USER, or a negative errno.
+ */
+int okvm_task_switch(struct okvm_vcpu *vcpu)
+{
+	const struct okvm_exit *exit = &vcpu->exit;
+	struct emulate_ctxt *ctxt = &vcpu->emulate;
+	enum emulate_status status;
+
+	okvm_io_begin(vcpu);
+	prepare_decode(vcpu);
+	prepare_execute(vcpu);
+	ctxt->rip += exit->insn_len;
+	status = emulate_task_switch(ctxt, exit->task.selector, exit->task.reason,
+				     exit->task.has_error, exit->task.error);
+	/* A fault of the old task is the instruction's: it goes back to it. */
+	if (status != EMULATE_DONE && ctxt->rip == okvm_rip(vcpu) + exit->insn_len)
+		ctxt->rip = okvm_rip(vcpu);
+	commit(vcpu, status == EMULATE_DONE);
+	return act_on(vcpu, status);
+}
+
 /* Outside 64-bit code the upper half of RIP does not exist. */
 static unsigned long next_rip(struct okvm_vcpu *vcpu, unsigned int len)
 {

@@ -175,6 +175,8 @@ static int handle_cr(struct okvm_vcpu *vcpu)
 	if (exit->cr.write) {
 		old_cr8 = okvm_get_cr8(vcpu);
 		value = okvm_reg(vcpu, exit->cr.reg);
+		if (!okvm_64bit_code(vcpu))
+			value = (u32)value;
 		r = okvm_complete_fault(vcpu, okvm_write_cr(vcpu, exit->cr.cr, value));
 		return tell_user_tpr(vcpu, old_cr8, r);
 	}
@@ -380,7 +382,7 @@ static int (*const handlers[EXIT_KINDS])(struct okvm_vcpu *vcpu) = {
 	[EXIT_WBINVD] = okvm_skip_instruction,
 	[EXIT_RDPMC] = handle_rdpmc,
 	[EXIT_MWAIT] = handle_mwait,
-	[EXIT_TASK_SWITCH] = handle_unknown,
+	[EXIT_TASK_SWITCH] = okvm_task_switch,
 	[EXIT_UNDEFINED] = handle_undefined,
 	[EXIT_TRIPLE_FAULT] = handle_triple_fault,
 	[EXIT_EMULATE] = handle_emulate,

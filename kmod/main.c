@@ -8,7 +8,7 @@
 #include "dev.h"
 #include "vmm.h"
 
-static const struct okvm_backend *const backends[] = { &okvm_svm_backend };
+static const struct okvm_backend *const backends[] = { &okvm_vmx_backend, &okvm_svm_backend };
 
 const struct okvm_backend *okvm_backend;
 struct okvm_hw okvm_hw;
@@ -29,7 +29,7 @@ static int pick_backend(void)
 			okvm_backend = backends[i];
 		return err;
 	}
-	pr_err("this CPU has no hardware virtualization that okvm drives (AMD SVM)\n");
+	pr_err("this CPU has no hardware virtualization that okvm drives (VMX, SVM)\n");
 	return -EOPNOTSUPP;
 }
 

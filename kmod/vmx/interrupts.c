@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Event injection, what an exit interrupted, windows, and blocking. SDM vol. 3, 26.6 and 27.2.4. */
+#include "vmx/vmx.h"
+#include "vmx/vmx_ops.h"
+
+/** vmx_interruptibility - GUEST_INTR_STATE_* bits, read once an exit */
+u32 vmx_interruptibility(struct okvm_vcpu *vcpu)
+{
+	struct vmx_vcpu *vmx = to_vmx(vcpu);
+
+	if (!vmx->intr_known) {
+		vmx->intr = vmcs_read(GUEST_INTERRUPTIBILITY_INFO);
+		vmx->intr_known = true;
+	}
+	return vmx->intr;
+}
+
+static void set_interruptibility(struct okvm_vcpu *vcpu, u32 value)
+{
+	struct vmx_vcpu *vmx = to_vmx(vcpu);
+
+	if (vmx_interruptibility(vcpu) == value)
+		return;
+	vmx->intr = value;
+	vmx->intr_dirty = true;
+}
+
+/**
+ * vmx_load_interruptibility - write it back, and what RFLAGS.TF makes of it
+ * @vcpu: the vCPU, right before the entry, and its interruptibility or RFLAGS changed
+ *
+ * An entry wants a step to be pending exactly if TF is set and the next instruction is shadowed.
+ */
+void vmx_load_interruptibility(struct okvm_vcpu *vcpu)
+{
+	struct vmx_vcpu *vmx = to_vmx(vcpu);
+	bool shadowed = vmx_interruptibility(vcpu) & SHADOW_BITS, step;
+	unsigned long pending, wanted;
+
+	if (shadowed || vmx->intr_dirty) {
+		step = shadowed && okvm_reg(vcpu, REG_RFLAGS) & X86_EFLAGS_TF;
+		pending = vmcs_read(GUEST_PENDING_DBG_EXCEPTIONS);
+		wanted = step ? pending | PENDING_STEP : pending & ~PENDING_STEP;
+		if (pending != wanted)
+			vmcs_write(GUEST_PENDING_DBG_EXCEPTIONS, wanted);
+	}
+	if (vmx->intr_dirty)
+		vmcs_write(GUEST_INTERRUPTIBILITY_INFO, vmx->intr);
+	vmx->intr_dirty = false;
+}
+
+static bool is_software_exception(u8 vector)
+{
+	return vector == X86_TRAP_BP || vector == X86_TRAP_OF;
+}
+
+/** vmx_inject_exception - deliver vcpu->ev.exception at the next entry */
+void vmx_inject_exception(struct okvm_vcpu *vcpu)
+{
+	const typeof(vcpu->ev.exception) *e = &vcpu->ev.exception;
+	u32 info = INTR_INFO_VALID_MASK | e->vector;
+
+	if (is_software_exception(e->vector)) {
+		/* The handler returns behind the instruction. */
+		vmcs_write(VM_ENTRY_INSTRUCTION_LEN, to_vmx(vcpu)->soft_len);
+		info |= INTR_TYPE_SOFT_EXCEPTION;
+	} else {
+		info |= INTR_TYPE_HARD_EXCEPTION;
+	}
+	/* Real mode pushes no error code, and an entry insists on that. */
+	if (e->has_error && vcpu->cr0 & X86_CR0_PE) {
+		info |= INTR_INFO_DELIVER_CODE_MASK;
+		vmcs_write(VM_ENTRY_EXCEPTION_ERROR_CODE, e->error);
+	}
+	vmcs_write(VM_ENTRY_INTR_INFO_FIELD, info);
+}
+
+/** vmx_inject_irq - deliver vcpu->ev.irq at the next entry */
+void vmx_inject_irq(struct okvm_vcpu *vcpu)
+{
+	vmcs_write(VM_ENTRY_INTR_INFO_FIELD,
+		   INTR_INFO_VALID_MASK | INTR_TYPE_EXT_INTR | vcpu->ev.irq.vector);
+}
+
+/** vmx_inject_nmi - deliver an NMI at the next entry, which blocks further ones until its IRET */
+void vmx_inject_nmi(struct okvm_vcpu *vcpu)
+{
+	vmcs_write(VM_ENTRY_INTR_INFO_FIELD,
+		   INTR_INFO_VALID_MASK | INTR_TYPE_NMI_INTR | X86_TRAP_NMI);
+}
+
+/** vmx_cancel_injection - no event at the next entry */
+void vmx_cancel_injection(struct okvm_vcpu *vcpu)
+{
+	vmcs_write(VM_ENTRY_INTR_INFO_FIELD, 0);
+}
+
+static void take_back_exception(struct okvm_vcpu *vcpu, u32 vectoring)
+{
+	typeof(vcpu->ev.exception) *e = &vcpu->ev.exception;
+
+	e->injected = true;
+	e->vector = vectoring & VECTORING_INFO_VECTOR_MASK;
+	e->has_error = vectoring & VECTORING_INFO_DELIVER_CODE_MASK;
+	e->error = e->has_error ? vmcs_read(IDT_VECTORING_ERROR_CODE) : 0;
+	e->has_payload = false;
+}
+
+/**
+ * vmx_take_back_events - what was being delivered when the exit came goes back to the queue
+ * @vcpu: the vCPU, right after an exit
+ * @vectoring: the IDT-vectoring information field
+ *
+ * INT n and INT1 are not taken back: RIP is still on the instruction, which raises them again.
+ */
+void vmx_take_back_events(struct okvm_vcpu *vcpu, u32 vectoring)
+{
+	struct okvm_events *ev = &vcpu->ev;
+
+	ev->exception.injected = ev->nmi_injected = ev->irq.injected = false;
+	if (likely(!(vectoring & VECTORING_INFO_VALID_MASK)))
+		return;
+	switch (vectoring & VECTORING_INFO_TYPE_MASK) {
+	case INTR_TYPE_EXT_INTR:
+		ev->irq.injected = true;
+		ev->irq.soft = false;
+		ev->irq.vector = vectoring & VECTORING_INFO_VECTOR_MASK;
+		break;
+	case INTR_TYPE_NMI_INTR:
+		/* It blocks NMIs anew when it is injected. */
+		ev->nmi_injected = true;
+		vmx_set_nmi_mask(vcpu, false);
+		break;
+	case INTR_TYPE_SOFT_EXCEPTION:
+		to_vmx(vcpu)->soft_len = vmcs_read(VM_EXIT_INSTRUCTION_LEN);
+		fallthrough;
+	case INTR_TYPE_HARD_EXCEPTION:
+		take_back_exception(vcpu, vectoring);
+		break;
+	}
+	okvm_request(vcpu, REQ_EVENT);
+}
+
+/** vmx_irq_allowed - would the CPU take an interrupt now? */
+bool vmx_irq_allowed(struct okvm_vcpu *vcpu)
+{
+	if (!(okvm_reg(vcpu, REG_RFLAGS) & X86_EFLAGS_IF))
+		return false;
+	return !(vmx_interruptibility(vcpu) & SHADOW_BITS);
+}
+
+/** vmx_nmi_allowed - would the CPU take an NMI now? */
+bool vmx_nmi_allowed(struct okvm_vcpu *vcpu)
+{
+	return !(vmx_interruptibility(vcpu) & (SHADOW_BITS | GUEST_INTR_STATE_NMI));
+}
+
+/**
+ * vmx_want_window - exit as soon as an interrupt (or NMI) can be taken
+ * @vcpu: the vCPU
+ * @nmi: an NMI
+ *
+ * CPUs differ in whether STI's shadow closes the NMI window. It closes the interrupt window on all.
+ */
+void vmx_want_window(struct okvm_vcpu *vcpu, bool nmi)
+{
+	if (nmi && !(vmx_interruptibility(vcpu) & GUEST_INTR_STATE_STI))
+		vmx_control(to_vmx(vcpu), CPU_BASED_NMI_WINDOW_EXITING, true);
+	else
+		vmx_control(to_vmx(vcpu), CPU_BASED_INTR_WINDOW_EXITING, true);
+}
+
+/** vmx_get_shadow - KVM_X86_SHADOW_INT_* */
+u32 vmx_get_shadow(struct okvm_vcpu *vcpu)
+{
+	u32 intr = vmx_interruptibility(vcpu), shadow = 0;
+
+	if (intr & GUEST_INTR_STATE_STI)
+		shadow |= KVM_X86_SHADOW_INT_STI;
+	if (intr & GUEST_INTR_STATE_MOV_SS)
+		shadow |= KVM_X86_SHADOW_INT_MOV_SS;
+	return shadow;
+}
+
+/** vmx_set_shadow - hold interrupts off for one instruction, or (0) do not; never both bits */
+void vmx_set_shadow(struct okvm_vcpu *vcpu, u32 shadow)
+{
+	u32 value = vmx_interruptibility(vcpu) & ~SHADOW_BITS;
+
+	if (shadow & KVM_X86_SHADOW_INT_MOV_SS)
+		value |= GUEST_INTR_STATE_MOV_SS;
+	else if (shadow & KVM_X86_SHADOW_INT_STI)
+		value |= GUEST_INTR_STATE_STI;
+	set_interruptibility(vcpu, value);
+}
+
+/** vmx_set_nmi_mask - an NMI handler runs, or none does */
+void vmx_set_nmi_mask(struct okvm_vcpu *vcpu, bool masked)
+{
+	u32 value = vmx_interruptibility(vcpu) & ~GUEST_INTR_STATE_NMI;
+
+	set_interruptibility(vcpu, masked ? value | GUEST_INTR_STATE_NMI : value);
+}
+
+/** vmx_get_nmi_mask - does an NMI handler run? */
+bool vmx_get_nmi_mask(struct okvm_vcpu *vcpu)
+{
+	return vmx_interruptibility(vcpu) & GUEST_INTR_STATE_NMI;
+}
+
+/**
+ * vmx_set_tpr_limit - exit when the TPR falls below the class of a vector that it holds back
+ * @vcpu: the vCPU
+ * @irr: that vector, or -1
+ *
+ * Without the TPR shadow each write of CR8 exits anyway.
+ */
+void vmx_set_tpr_limit(struct okvm_vcpu *vcpu, int irr)
+{
+	to_vmx(vcpu)->tpr_limit = irr < 0 ? 0 : irr >> 4;
+}

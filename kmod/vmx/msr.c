@@ -1,0 +1,270 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* MSRs: those in the VMCS, those that only user space's return needs, those that entries switch. */
+#include <linux/user-return-notifier.h>
+#include <asm/perf_event.h>
+
+#include "vmx/vmx.h"
+#include "vmx/vmx_ops.h"
+
+/* SDM vol. 3, 24.6.9 "MSR-Bitmap Address": 1 KiB each for reads and writes, low and high MSRs. */
+#define BITMAP_WRITES	2048
+#define BITMAP_HIGH	1024
+#define HIGH_MSRS	0xc0000000
+
+/* The VMCS, or vmx_run(), switches these: the guest may have them without an exit. */
+static const u32 guest_owned[] = {
+	MSR_FS_BASE, MSR_GS_BASE, MSR_KERNEL_GS_BASE,
+	MSR_IA32_SYSENTER_CS, MSR_IA32_SYSENTER_ESP, MSR_IA32_SYSENTER_EIP,
+};
+
+/** vmx_make_msr_bitmap - the bitmap that all vCPUs share, or NULL */
+void *vmx_make_msr_bitmap(void)
+{
+	u8 *map = (void *)get_zeroed_page(GFP_KERNEL), *reads;
+	int i;
+
+	if (!map)
+		return NULL;
+	memset(map, 0xff, PAGE_SIZE);
+	for (i = 0; i < ARRAY_SIZE(guest_owned); i++) {
+		reads = map + (guest_owned[i] >= HIGH_MSRS ? BITMAP_HIGH : 0);
+		__clear_bit(guest_owned[i] & 0x1fff, (unsigned long *)reads);
+		__clear_bit(guest_owned[i] & 0x1fff, (unsigned long *)(reads + BITMAP_WRITES));
+	}
+	return map;
+}
+
+/* ---- lazy MSRs ---- */
+
+static const u32 lazy_index[LAZY_MSRS] = {
+	[LAZY_STAR] = MSR_STAR,
+	[LAZY_LSTAR] = MSR_LSTAR,
+	[LAZY_CSTAR] = MSR_CSTAR,
+	[LAZY_SFMASK] = MSR_SYSCALL_MASK,
+	[LAZY_TSC_AUX] = MSR_TSC_AUX,
+};
+
+static int lazy_slot(u32 index)
+{
+	int i;
+
+	for (i = 0; i < LAZY_MSRS; i++)
+		if (lazy_index[i] == index)
+			return i;
+	return -1;
+}
+
+/* A CPU's lazy MSRs: what user space wants there, and what is there. */
+struct lazy_cpu {
+	struct user_return_notifier notifier;
+	u64 users[LAZY_MSRS], now[LAZY_MSRS];
+	bool armed;
+};
+
+static DEFINE_PER_CPU(struct lazy_cpu, lazy_cpus);
+
+static bool has_lazy(int slot)
+{
+	return slot != LAZY_TSC_AUX || boot_cpu_has(X86_FEATURE_RDTSCP) ||
+	       boot_cpu_has(X86_FEATURE_RDPID);
+}
+
+/* Also called with interrupts on. One that ends up here from an interrupt finds nothing to do. */
+static void give_back(struct user_return_notifier *notifier)
+{
+	struct lazy_cpu *c = container_of(notifier, struct lazy_cpu, notifier);
+	unsigned long flags;
+	int i;
+
+	local_irq_save(flags);
+	if (c->armed)
+		user_return_notifier_unregister(notifier);
+	c->armed = false;
+	local_irq_restore(flags);
+	for (i = 0; i < LAZY_MSRS; i++) {
+		if (c->now[i] == c->users[i])
+			continue;
+		wrmsrl(lazy_index[i], c->users[i]);
+		c->now[i] = c->users[i];
+	}
+}
+
+/* From here to the next return to user space the MSRs may be the guest's. */
+static void arm(struct lazy_cpu *c)
+{
+	int i;
+
+	for (i = 0; i < LAZY_MSRS; i++) {
+		if (has_lazy(i))
+			rdmsrl(lazy_index[i], c->users[i]);
+		c->now[i] = c->users[i];
+	}
+	c->notifier.on_user_return = give_back;
+	user_return_notifier_register(&c->notifier);
+	c->armed = true;
+}
+
+/**
+ * vmx_load_lazy_msrs - the guest's SYSCALL MSRs and TSC_AUX into the CPU, where they differ
+ * @vcpu: the vCPU
+ *
+ * The kernel uses none of them between here and its next return to user space.
+ *
+ * Context: interrupts off.
+ */
+void vmx_load_lazy_msrs(struct okvm_vcpu *vcpu)
+{
+	struct lazy_cpu *c = this_cpu_ptr(&lazy_cpus);
+	const u64 *wanted = to_vmx(vcpu)->lazy;
+	int i;
+
+	if (!c->armed)
+		arm(c);
+	for (i = 0; i < LAZY_MSRS; i++) {
+		/* SYSCALL is #UD without EFER.SCE: its MSRs may as well stay. */
+		if (i != LAZY_TSC_AUX && !(vcpu->efer & EFER_SCE))
+			continue;
+		if (c->now[i] == wanted[i] || !has_lazy(i))
+			continue;
+		wrmsrl(lazy_index[i], wanted[i]);
+		c->now[i] = wanted[i];
+	}
+}
+
+/** vmx_drop_lazy_msrs - no notifier may outlive this CPU's use of VMX; interrupts off */
+void vmx_drop_lazy_msrs(void)
+{
+	struct lazy_cpu *c = this_cpu_ptr(&lazy_cpus);
+
+	if (c->armed)
+		give_back(&c->notifier);
+}
+
+/* ---- MSRs that entries and exits switch ---- */
+
+/**
+ * vmx_switch_perf_msrs - have the host's counters stop while the guest runs, if perf says so
+ * @vmx: the vCPU's part
+ *
+ * Above all PEBS must not write its records at the guest's linear addresses.
+ *
+ * Context: interrupts off, right before the entry.
+ */
+void vmx_switch_perf_msrs(struct vmx_vcpu *vmx)
+{
+	struct perf_guest_switch_msr *msrs;
+	int i, n = 0;
+	u32 used = 0;
+
+	msrs = perf_guest_get_msrs(&n, NULL);
+	for (i = 0; msrs && i < n && used < VMX_AUTOLOAD; i++) {
+		if (msrs[i].host == msrs[i].guest)
+			continue;
+		vmx->autoload_guest[used].index = vmx->autoload_host[used].index = msrs[i].msr;
+		vmx->autoload_guest[used].value = msrs[i].guest;
+		vmx->autoload_host[used].value = msrs[i].host;
+		used++;
+	}
+	if (used == vmx->autoload_n)
+		return;
+	vmx->autoload_n = used;
+	vmcs_write(VM_ENTRY_MSR_LOAD_COUNT, used);
+	vmcs_write(VM_EXIT_MSR_LOAD_COUNT, used);
+}
+
+/* ---- what common code asks for ---- */
+
+static u64 get_kernel_gs_base(struct vmx_vcpu *vmx)
+{
+	u64 base;
+
+	preempt_disable();
+	base = vmx->kernel_gs_base;
+	if (vmx->in_guest_state)
+		rdmsrl(MSR_KERNEL_GS_BASE, base);
+	preempt_enable();
+	return base;
+}
+
+static void set_kernel_gs_base(struct vmx_vcpu *vmx, u64 base)
+{
+	preempt_disable();
+	if (vmx->in_guest_state)
+		wrmsrl(MSR_KERNEL_GS_BASE, base);
+	vmx->kernel_gs_base = base;
+	preempt_enable();
+}
+
+/* The VMCS's field for an MSR, or 0. */
+static u32 vmcs_field(u32 index)
+{
+	switch (index) {
+	case MSR_IA32_SYSENTER_CS:
+		return GUEST_SYSENTER_CS;
+	case MSR_IA32_SYSENTER_ESP:
+		return GUEST_SYSENTER_ESP;
+	case MSR_IA32_SYSENTER_EIP:
+		return GUEST_SYSENTER_EIP;
+	case MSR_IA32_CR_PAT:
+		return GUEST_IA32_PAT;
+	default:
+		return 0;
+	}
+}
+
+/** vmx_get_msr - 0 with @data filled, or 1: not this backend's */
+int vmx_get_msr(struct okvm_vcpu *vcpu, u32 index, u64 *data)
+{
+	struct vmx_vcpu *vmx = to_vmx(vcpu);
+	u32 in_vmcs = vmcs_field(index);
+	int slot = lazy_slot(index);
+
+	if (slot >= 0)
+		*data = vmx->lazy[slot];
+	else if (in_vmcs)
+		*data = vmcs_read(in_vmcs);
+	else if (index == MSR_FS_BASE || index == MSR_GS_BASE)
+		*data = vmx_segment_base(vcpu, index == MSR_FS_BASE ? SEG_FS : SEG_GS);
+	else if (index == MSR_KERNEL_GS_BASE)
+		*data = get_kernel_gs_base(vmx);
+	else if (index == MSR_IA32_SPEC_CTRL)
+		*data = vmx->spec_ctrl;
+	else
+		return 1;
+	return 0;
+}
+
+/** vmx_lazy_msrs_changed - the guest's values, or its EFER.SCE, are others now */
+void vmx_lazy_msrs_changed(struct okvm_vcpu *vcpu)
+{
+	unsigned long flags;
+
+	local_irq_save(flags);
+	if (to_vmx(vcpu)->in_guest_state)
+		vmx_load_lazy_msrs(vcpu);
+	local_irq_restore(flags);
+}
+
+/** vmx_set_msr - 0, or 1: not this backend's; the value has been checked */
+int vmx_set_msr(struct okvm_vcpu *vcpu, u32 index, u64 data)
+{
+	struct vmx_vcpu *vmx = to_vmx(vcpu);
+	u32 in_vmcs = vmcs_field(index);
+	int slot = lazy_slot(index);
+
+	if (slot >= 0) {
+		vmx->lazy[slot] = data;
+		vmx_lazy_msrs_changed(vcpu);
+	} else if (in_vmcs) {
+		vmcs_write(in_vmcs, data);
+	} else if (index == MSR_FS_BASE || index == MSR_GS_BASE) {
+		vmx_set_segment_base(vcpu, index == MSR_FS_BASE ? SEG_FS : SEG_GS, data);
+	} else if (index == MSR_KERNEL_GS_BASE) {
+		set_kernel_gs_base(vmx, data);
+	} else if (index == MSR_IA32_SPEC_CTRL) {
+		vmx->spec_ctrl = data;
+	} else {
+		return 1;
+	}
+	return 0;
+}

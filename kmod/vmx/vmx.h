@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* The VMX backend's own structs and what its files share. */
+#ifndef OKVM_VMX_H
+#define OKVM_VMX_H
+
+#include "vmm.h"
+
+#include <linux/list.h>
+#include <asm/vmx.h>
+
+#include "vmx/enter.h"
+
+/* <asm/vmx.h> has macros of these names, of another meaning: here they are enum okvm_reg's. */
+#undef REG_R8
+#undef REG_R9
+#undef REG_R10
+#undef REG_R11
+#undef REG_R12
+#undef REG_R13
+#undef REG_R14
+#undef REG_R15
+
+/* Exit reason of GETSEC, which the kernel's list leaves out. SDM vol. 3, appendix C. */
+#define EXIT_REASON_GETSEC	11
+
+/* Exit qualification or interruption information: an IRET had unblocked NMIs. */
+#define NMI_UNBLOCKED_BY_IRET	BIT(12)
+
+/* Pending debug exceptions: a single step is due. */
+#define PENDING_STEP		BIT(14)
+
+#define SHADOW_BITS	(GUEST_INTR_STATE_STI | GUEST_INTR_STATE_MOV_SS)
+
+/**
+ * struct vmx_features - what the CPU has, as far as it is used; constant after setup
+ * @pin, @cpu, @cpu2, @exit, @entry: the control fields that every VMCS starts with
+ * @revision: a VMCS's first word
+ * @vpid: TLB entries carry a tag of the vCPU, and @invvpid_one: can be dropped by it
+ * @invept_one: entries of one EPT pointer can be dropped by themselves
+ * @ept_ad: accessed and dirty bits in EPT entries
+ * @tpr_shadow: CR8 without exits
+ * @ple: PAUSE loops exit
+ * @tsc_scaling: the guest's TSC may run at another rate
+ * @rdtscp, @invpcid, @xsaves: the instructions can be given to a guest
+ * @wbinvd: WBINVD exits
+ * @encls: ENCLS exits
+ * @perf: the host's counters may have to be switched
+ * @cr0_on, @cr4_on: bits that must be set, and @cr4_off: may not, in VMX operation
+ */
+struct vmx_features {
+	u32 pin, cpu, cpu2, exit, entry;
+	u32 revision;
+	bool vpid, invvpid_one, invept_one, ept_ad;
+	bool tpr_shadow, ple, tsc_scaling;
+	bool rdtscp, invpcid, xsaves, wbinvd, encls, perf;
+	u64 cr0_on, cr4_on, cr4_allowed;
+};
+
+extern struct vmx_features vmx_features;
+
+/* A CPU's part. */
+struct vmx_cpu {
+	struct page *vmxon;		/* VMXON's region */
+	struct list_head active;	/* VMCSs that have data in this CPU; irqs off, on the CPU */
+	struct vmx_vcpu *current_vcpu;	/* whose VMCS is the current one */
+	struct vmx_vcpu *last;		/* the vCPU that ran last: another one gets an IBPB */
+};
+
+DECLARE_PER_CPU(struct vmx_cpu, vmx_cpus);
+
+/* MSRs that the host uses in user space only, given back on the way there. */
+enum vmx_lazy_msr { LAZY_STAR, LAZY_LSTAR, LAZY_CSTAR, LAZY_SFMASK, LAZY_TSC_AUX, LAZY_MSRS };
+
+struct vmx_segment {
+	u64 base;
+	u32 limit, ar;
+	u16 selector;
+};
+
+#define VMX_SEGMENTS	8	/* SEG_ES to SEG_TR, in the order of the VMCS's fields */
+#define VMX_AUTOLOAD	8
+
+/**
+ * struct vmx_vcpu - a vCPU's part
+ * @vmcs: its VMCS, a page
+ * @on_cpu: the CPU that has the VMCS's data, or -1: in memory; written with irqs off there
+ * @active: in that CPU's list
+ * @enter: what the world switch needs
+ * @pin, @cpu, @cpu2, @exit, @entry_ctls: the control fields as they are in the VMCS
+ * @eptp: EPT pointer, 0 before the first root
+ * @vpid: TLB tag, 0: none
+ * @flush: forget all translations before the next entry
+ * @vapic: page with the TPR that the guest sees, with an in-kernel local APIC
+ * @tpr_limit: class of a vector that the TPR holds back, 0: none
+ * @tpr_threshold, @exceptions: as they are in the VMCS
+ * @intr: interruptibility; @intr_known: read since the last exit; @intr_dirty: to be written
+ * @seg: segments read since the last exit, by bits of @seg_known
+ * @soft_len: length of the instruction that a software exception belongs to
+ * @in_guest_state: the guest's lazy MSRs, KERNEL_GS_BASE and the host's bases are in place
+ * @lazy: the guest's lazy MSRs
+ * @kernel_gs_base: the guest's, while not @in_guest_state
+ * @host: user space's segments and bases, and what the VMCS has as the host's
+ * @autoload: MSRs that the CPU switches on entry and exit
+ * @autoload_n: how many of them
+ * @spec_ctrl: the guest's
+ * @l1d_dirty: the host's data may be in the L1D cache
+ */
+struct vmx_vcpu {
+	void *vmcs;
+	int on_cpu;
+	struct list_head active;
+	struct vmx_enter enter;
+	u32 pin, cpu, cpu2, exit, entry_ctls;
+	u64 eptp;
+	u16 vpid;
+	bool flush;
+	void *vapic;
+	u8 tpr_limit, tpr_threshold;
+	u32 exceptions;
+	u32 intr;
+	bool intr_known, intr_dirty;
+	u8 seg_known;
+	struct vmx_segment seg[VMX_SEGMENTS];
+	u32 soft_len;
+	bool in_guest_state;
+	u64 lazy[LAZY_MSRS];
+	u64 kernel_gs_base;
+	struct {
+		unsigned long cr3, cr4, fs_base, gs_base_user;
+		u16 ds, es, fs, gs, ldt;
+		u64 debugctl;
+	} host;
+	struct vmx_msr_entry autoload_guest[VMX_AUTOLOAD], autoload_host[VMX_AUTOLOAD];
+	u32 autoload_n;
+	u64 spec_ctrl;
+	bool l1d_dirty;
+};
+
+static inline struct vmx_vcpu *to_vmx(struct okvm_vcpu *vcpu)
+{
+	return vcpu->priv;
+}
+
+/* backend.c */
+extern void *vmx_msr_bitmap;
+/* control.c */
+int vmx_find_features(void);
+void vmx_vcpu_reset(struct okvm_vcpu *vcpu, bool init);
+void vmx_control(struct vmx_vcpu *vmx, u32 bit, bool on);
+void vmx_intercept_exception(struct vmx_vcpu *vmx, u8 vector, bool on);
+void vmx_set_root(struct okvm_vcpu *vcpu, u64 root_hpa);
+void vmx_set_tsc(struct okvm_vcpu *vcpu);
+void vmx_set_debug(struct okvm_vcpu *vcpu);
+void vmx_set_cpuid(struct okvm_vcpu *vcpu);
+void vmx_flush_tlb(struct okvm_vcpu *vcpu);
+void vmx_flush_now(struct vmx_vcpu *vmx);
+void vmx_dump(struct okvm_vcpu *vcpu);
+/* state.c */
+void vmx_cache_reg(struct okvm_vcpu *vcpu, int reg);
+void vmx_get_segment(struct okvm_vcpu *vcpu, struct kvm_segment *seg, int which);
+void vmx_set_segment(struct okvm_vcpu *vcpu, const struct kvm_segment *seg, int which);
+u64 vmx_segment_base(struct okvm_vcpu *vcpu, int which);
+void vmx_set_segment_base(struct okvm_vcpu *vcpu, int which, u64 base);
+int vmx_cpl(struct okvm_vcpu *vcpu);
+void vmx_get_table(struct okvm_vcpu *vcpu, struct kvm_dtable *dt, bool idt);
+void vmx_set_table(struct okvm_vcpu *vcpu, const struct kvm_dtable *dt, bool idt);
+void vmx_set_cr(struct okvm_vcpu *vcpu, int cr);
+/* interrupts.c */
+u32 vmx_interruptibility(struct okvm_vcpu *vcpu);
+void vmx_inject_exception(struct okvm_vcpu *vcpu);
+void vmx_inject_irq(struct okvm_vcpu *vcpu);
+void vmx_inject_nmi(struct okvm_vcpu *vcpu);
+void vmx_cancel_injection(struct okvm_vcpu *vcpu);
+void vmx_take_back_events(struct okvm_vcpu *vcpu, u32 vectoring);
+bool vmx_irq_allowed(struct okvm_vcpu *vcpu);
+bool vmx_nmi_allowed(struct okvm_vcpu *vcpu);
+void vmx_want_window(struct okvm_vcpu *vcpu, bool nmi);
+u32 vmx_get_shadow(struct okvm_vcpu *vcpu);
+void vmx_set_shadow(struct okvm_vcpu *vcpu, u32 shadow);
+void vmx_set_nmi_mask(struct okvm_vcpu *vcpu, bool masked);
+bool vmx_get_nmi_mask(struct okvm_vcpu *vcpu);
+void vmx_set_tpr_limit(struct okvm_vcpu *vcpu, int irr);
+void vmx_load_interruptibility(struct okvm_vcpu *vcpu);
+/* msr.c */
+int vmx_get_msr(struct okvm_vcpu *vcpu, u32 index, u64 *data);
+int vmx_set_msr(struct okvm_vcpu *vcpu, u32 index, u64 data);
+void *vmx_make_msr_bitmap(void);
+void vmx_load_lazy_msrs(struct okvm_vcpu *vcpu);
+void vmx_lazy_msrs_changed(struct okvm_vcpu *vcpu);
+void vmx_drop_lazy_msrs(void);
+void vmx_switch_perf_msrs(struct vmx_vcpu *vmx);
+/* exit.c */
+void vmx_decode_exit(struct okvm_vcpu *vcpu, u32 reason, u32 vectoring);
+/* run.c */
+int vmx_l1d_setup(void);
+void vmx_l1d_unsetup(void);
+void vmx_init_host_state(void);
+void vmx_host_state_of_cpu(struct vmx_vcpu *vmx);
+void vmx_leave_guest_state(struct okvm_vcpu *vcpu);
+void vmx_run(struct okvm_vcpu *vcpu);
+
+#endif

@@ -424,7 +424,7 @@ void vmx_vcpu_reset(struct okvm_vcpu *vcpu, bool init)
 	vmx->kernel_gs_base = vmx->spec_ctrl = 0;
 }
 
-/** vmx_set_root - the second-level table that the guest runs on */
+/** vmx_set_root - the second-level table that the guest runs on; may sleep */
 void vmx_set_root(struct okvm_vcpu *vcpu, u64 root_hpa)
 {
 	struct vmx_vcpu *vmx = to_vmx(vcpu);
@@ -433,6 +433,7 @@ void vmx_set_root(struct okvm_vcpu *vcpu, u64 root_hpa)
 		    (vmx_features.ept_ad ? VMX_EPTP_AD_ENABLE_BIT : 0);
 	vmcs_write(EPT_POINTER, vmx->eptp);
 	vmx->flush = true;
+	vmx_load_pdptes(vcpu);
 }
 
 /** vmx_set_tsc - vcpu->tsc changed */

@@ -142,16 +142,29 @@ void vmx_set_table(struct okvm_vcpu *vcpu, const struct kvm_dtable *dt, bool idt
 	vmcs_write(idt ? GUEST_IDTR_LIMIT : GUEST_GDTR_LIMIT, dt->limit);
 }
 
-/*
- * With EPT, the four entries that PAE paging keeps in the CPU come from the VMCS on entry. Where
- * there is no RAM they are absent: the guest's next access faults, and so does that.
+static bool pae_paging(struct okvm_vcpu *vcpu)
+{
+	return vcpu->cr0 & X86_CR0_PG && vcpu->cr4 & X86_CR4_PAE && !okvm_long_mode(vcpu);
+}
+
+/**
+ * vmx_load_pdptes - fill the four entries that PAE paging keeps in the CPU
+ * @vcpu: the vCPU, on its way into the guest
+ *
+ * With EPT they come from the VMCS on entry. Where there is no RAM they are absent: the guest's
+ * next access faults, and so does the delivery of that.
+ *
+ * Context: may sleep.
  */
-static void load_pdptes(struct okvm_vcpu *vcpu)
+void vmx_load_pdptes(struct okvm_vcpu *vcpu)
 {
 	u64 pdpte[4] = { };
 	int i;
 
-	if (!(vcpu->cr0 & X86_CR0_PG) || !(vcpu->cr4 & X86_CR4_PAE) || okvm_long_mode(vcpu))
+	if (!to_vmx(vcpu)->pdptes_stale)
+		return;
+	to_vmx(vcpu)->pdptes_stale = false;
+	if (!pae_paging(vcpu))
 		return;
 	if (okvm_read_guest(vcpu, okvm_cr3(vcpu) & GENMASK(31, 5), pdpte, sizeof(pdpte)))
 		memset(pdpte, 0, sizeof(pdpte));
@@ -195,7 +208,7 @@ static void put_efer(struct okvm_vcpu *vcpu)
 	vmx_lazy_msrs_changed(vcpu);
 }
 
-/** vmx_set_cr - CR0, CR3, CR4 or EFER (CR_EFER) changed in @vcpu; may sleep */
+/** vmx_set_cr - CR0, CR3, CR4 or EFER (CR_EFER) changed in @vcpu */
 void vmx_set_cr(struct okvm_vcpu *vcpu, int cr)
 {
 	switch (cr) {
@@ -213,5 +226,9 @@ void vmx_set_cr(struct okvm_vcpu *vcpu, int cr)
 		put_efer(vcpu);
 		break;
 	}
-	load_pdptes(vcpu);
+	/* Not yet: user space may write the tables after the registers. */
+	if (unlikely(pae_paging(vcpu))) {
+		to_vmx(vcpu)->pdptes_stale = true;
+		okvm_request(vcpu, REQ_MMU_RELOAD);
+	}
 }

@@ -96,6 +96,7 @@ struct vmx_segment {
  * @intr: interruptibility; @intr_known: read since the last exit; @intr_dirty: to be written
  * @seg: segments read since the last exit, by bits of @seg_known
  * @soft_len: length of the instruction that a software exception belongs to
+ * @pdptes_stale: PAE paging's first four entries are to be read before the next entry
  * @in_guest_state: the guest's lazy MSRs, KERNEL_GS_BASE and the host's bases are in place
  * @lazy: the guest's lazy MSRs
  * @kernel_gs_base: the guest's, while not @in_guest_state
@@ -122,6 +123,7 @@ struct vmx_vcpu {
 	u8 seg_known;
 	struct vmx_segment seg[VMX_SEGMENTS];
 	u32 soft_len;
+	bool pdptes_stale;
 	bool in_guest_state;
 	u64 lazy[LAZY_MSRS];
 	u64 kernel_gs_base;
@@ -165,6 +167,7 @@ int vmx_cpl(struct okvm_vcpu *vcpu);
 void vmx_get_table(struct okvm_vcpu *vcpu, struct kvm_dtable *dt, bool idt);
 void vmx_set_table(struct okvm_vcpu *vcpu, const struct kvm_dtable *dt, bool idt);
 void vmx_set_cr(struct okvm_vcpu *vcpu, int cr);
+void vmx_load_pdptes(struct okvm_vcpu *vcpu);
 /* interrupts.c */
 u32 vmx_interruptibility(struct okvm_vcpu *vcpu);
 void vmx_inject_exception(struct okvm_vcpu *vcpu);

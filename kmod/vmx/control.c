@@ -372,7 +372,7 @@ static void write_constants(struct vmx_vcpu *vmx)
 	vmcs_write(VM_EXIT_MSR_LOAD_ADDR, __pa(vmx->autoload_host));
 	vmcs_write(VM_ENTRY_MSR_LOAD_ADDR, __pa(vmx->autoload_guest));
 	vmx->autoload_n = 0;
-	/* All bits of CR0 and CR4 are ours: reads see the shadow, and a write that changes exits. */
+	/* All bits of CR0 and CR4 are ours: reads see the shadow, a write that changes exits. */
 	vmcs_write(CR0_GUEST_HOST_MASK, ~0ul);
 	vmcs_write(CR4_GUEST_HOST_MASK, ~0ul);
 	if (vmx_features.ple) {

@@ -60,6 +60,12 @@ FIXES = (
         "get_vector(offset), size < BX_MEM_THIS block_size - offset % BX_MEM_THIS block_size"
         " ? size : BX_MEM_THIS block_size - offset % BX_MEM_THIS block_size);",
     ),
+    # VMX: external interrupts end the guest's run even if it came from a host with IF clear and has IF clear itself.
+    (
+        "cpu/vmx.cc",
+        "  BX_CPU_THIS_PTR in_vmx_guest = true;\n\n  unmask_event(BX_EVENT_INIT);",
+        "  BX_CPU_THIS_PTR in_vmx_guest = true;\n  handleInterruptMaskChange();\n\n  unmask_event(BX_EVENT_INIT);",
+    ),
 )
 BIOS = "/usr/share/bochs/BIOS-bochs-latest"
 SETUP = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "setup")

@@ -154,6 +154,7 @@ static int vmx_cpu_enable(void)
 		return -EIO;
 	}
 	cpu->current_vcpu = cpu->last = NULL;
+	vmx_read_lazy_msrs();
 	/* Whoever had VMX before may have left translations behind. */
 	invept(VMX_EPT_EXTENT_GLOBAL, 0);
 	if (vmx_features.vpid)

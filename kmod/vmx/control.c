@@ -278,7 +278,6 @@ int vmx_find_features(void)
 	/* Unrestricted guests may turn protection and paging off all the same. */
 	f->cr0_on = capability(MSR_IA32_VMX_CR0_FIXED0) & ~(u64)(X86_CR0_PE | X86_CR0_PG);
 	f->cr4_on = capability(MSR_IA32_VMX_CR4_FIXED0);
-	f->cr4_allowed = capability(MSR_IA32_VMX_CR4_FIXED1);
 	f->perf = boot_cpu_has(X86_FEATURE_ARCH_PERFMON);
 	tell_common_code(f);
 	return 0;

@@ -85,6 +85,8 @@ void vmx_inject_irq(struct okvm_vcpu *vcpu)
 /** vmx_inject_nmi - deliver an NMI at the next entry, which blocks further ones until its IRET */
 void vmx_inject_nmi(struct okvm_vcpu *vcpu)
 {
+	/* It is the entry that blocks them; one that finds them blocked fails. */
+	vmx_set_nmi_mask(vcpu, false);
 	vmcs_write(VM_ENTRY_INTR_INFO_FIELD,
 		   INTR_INFO_VALID_MASK | INTR_TYPE_NMI_INTR | X86_TRAP_NMI);
 }

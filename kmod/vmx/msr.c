@@ -89,9 +89,10 @@ static void give_back(struct user_return_notifier *notifier)
 	}
 }
 
-/* From here to the next return to user space the MSRs may be the guest's. */
-static void arm(struct lazy_cpu *c)
+/** vmx_read_lazy_msrs - what this CPU has for user space, as the kernel set it for good; irqs off */
+void vmx_read_lazy_msrs(void)
 {
+	struct lazy_cpu *c = this_cpu_ptr(&lazy_cpus);
 	int i;
 
 	for (i = 0; i < LAZY_MSRS; i++) {
@@ -99,6 +100,11 @@ static void arm(struct lazy_cpu *c)
 			rdmsrl(lazy_index[i], c->users[i]);
 		c->now[i] = c->users[i];
 	}
+}
+
+/* From here to the next return to user space the MSRs may be the guest's. */
+static void arm(struct lazy_cpu *c)
+{
 	c->notifier.on_user_return = give_back;
 	user_return_notifier_register(&c->notifier);
 	c->armed = true;

@@ -45,7 +45,7 @@
  * @wbinvd: WBINVD exits
  * @encls: ENCLS exits
  * @perf: the host's counters may have to be switched
- * @cr0_on, @cr4_on: bits that must be set, and @cr4_off: may not, in VMX operation
+ * @cr0_on, @cr4_on: bits that must be set in VMX operation
  */
 struct vmx_features {
 	u32 pin, cpu, cpu2, exit, entry;
@@ -53,7 +53,7 @@ struct vmx_features {
 	bool vpid, invvpid_one, invept_one, ept_ad;
 	bool tpr_shadow, ple, tsc_scaling;
 	bool rdtscp, invpcid, xsaves, wbinvd, encls, perf;
-	u64 cr0_on, cr4_on, cr4_allowed;
+	u64 cr0_on, cr4_on;
 };
 
 extern struct vmx_features vmx_features;
@@ -188,6 +188,7 @@ void vmx_load_interruptibility(struct okvm_vcpu *vcpu);
 int vmx_get_msr(struct okvm_vcpu *vcpu, u32 index, u64 *data);
 int vmx_set_msr(struct okvm_vcpu *vcpu, u32 index, u64 data);
 void *vmx_make_msr_bitmap(void);
+void vmx_read_lazy_msrs(void);
 void vmx_load_lazy_msrs(struct okvm_vcpu *vcpu);
 void vmx_lazy_msrs_changed(struct okvm_vcpu *vcpu);
 void vmx_drop_lazy_msrs(void);

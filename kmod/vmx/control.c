@@ -400,8 +400,9 @@ void vmx_vcpu_reset(struct okvm_vcpu *vcpu, bool init)
 	write_controls(vmx, vcpu->lapic);
 	if (!init)
 		write_constants(vmx);
-	/* A guest could keep the CPU in the delivery of #AC or #DB for ever. */
-	vmx->exceptions = BIT(X86_TRAP_AC) | BIT(X86_TRAP_DB) | BIT(X86_TRAP_MC);
+	/* The other vendor's VMMCALL; a guest could keep the CPU delivering #AC or #DB. */
+	vmx->exceptions = BIT(X86_TRAP_UD) | BIT(X86_TRAP_AC) | BIT(X86_TRAP_DB) |
+			  BIT(X86_TRAP_MC);
 	vmcs_write(EXCEPTION_BITMAP, vmx->exceptions);
 	vmcs_write(VM_ENTRY_INTR_INFO_FIELD, 0);
 	vmcs_write(GUEST_ACTIVITY_STATE, GUEST_ACTIVITY_ACTIVE);

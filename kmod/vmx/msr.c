@@ -89,7 +89,7 @@ static void give_back(struct user_return_notifier *notifier)
 	}
 }
 
-/** vmx_read_lazy_msrs - what this CPU has for user space, as the kernel set it for good; irqs off */
+/** vmx_read_lazy_msrs - what this CPU has for user space, as the kernel set it; irqs off */
 void vmx_read_lazy_msrs(void)
 {
 	struct lazy_cpu *c = this_cpu_ptr(&lazy_cpus);

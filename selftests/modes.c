@@ -238,6 +238,73 @@ TEST(paging_with_pae)
 	TEST_ASSERT_EQ(t[512 * 5 + 1] & (PTE_A | PTE_D), PTE_A | PTE_D);
 }
 
+/* Two tasks of 32 bits: by CALL and IRET, by JMP, by a task gate for INT and one for a fault. */
+#define OTHER_GPA	0x12000ul
+#define TASK_TABLES	0x30000u	/* GDTR, IDTR, then GDT and IDT */
+#define TASK_TSS	0x31000u
+
+GUEST_ASM(task_code, 32,
+	  "lgdtl 0x30000; lidtl 0x30008; ljmp $0x10, $0x10000 + 1f - task_code;"
+	  "1: mov $8, %ax; mov %ax, %ds; mov %ax, %es; mov %ax, %ss; mov $0x80000, %esp;"
+	  "xor %eax, %eax; mov %ax, %fs; mov %ax, %gs; mov $0x18, %ax; ltr %ax;"
+	  "mov $0x500, %edx; lcall $0x20, $0; mov $0x2222, %eax; outl %eax, %dx;"
+	  "ljmp $0x20, $0; mov $0x4444, %eax; outl %eax, %dx;"
+	  "int $0x30; mov $0x6666, %eax; outl %eax, %dx; ud2; hlt");
+GUEST_ASM(other_task, 32,
+	  "mov $0x500, %edx; mov $0x1111, %eax; outl %eax, %dx; iret;"
+	  "mov $0x3333, %eax; outl %eax, %dx; ljmp $0x18, $0;"
+	  "mov $0x5555, %eax; outl %eax, %dx; iret;"
+	  "pushf; pop %eax; and $0x4000, %eax; outl %eax, %dx; hlt");
+
+static uint64_t tss_descriptor(uint32_t base)
+{
+	return 0x67 | (uint64_t)base << 16 | 0x89ull << 40;
+}
+
+static void make_tasks(struct vm *vm)
+{
+	uint64_t *gdt = vm_hva(vm, TASK_TABLES + 0x100), *idt = vm_hva(vm, TASK_TABLES + 0x200);
+	uint16_t *gdtr = vm_hva(vm, TASK_TABLES), *idtr = vm_hva(vm, TASK_TABLES + 8);
+	uint32_t *tss = vm_hva(vm, TASK_TSS + 0x100);
+	uint32_t gdt_at = TASK_TABLES + 0x100, idt_at = TASK_TABLES + 0x200;
+
+	gdt[1] = 0x00cf93000000ffff;
+	gdt[2] = 0x00cf9b000000ffff;
+	gdt[3] = tss_descriptor(TASK_TSS);
+	gdt[4] = tss_descriptor(TASK_TSS + 0x100);
+	idt[6] = idt[0x30] = 0x20 << 16 | 0x85ull << 40;
+	gdtr[0] = 0x27;
+	memcpy(gdtr + 1, &gdt_at, 4);
+	idtr[0] = 0x31 * 8 - 1;
+	memcpy(idtr + 1, &idt_at, 4);
+	tss[0x20 / 4] = OTHER_GPA;
+	tss[0x24 / 4] = 2;
+	tss[0x38 / 4] = 0x70000;
+	tss[0x4c / 4] = 0x10;
+	tss[0x48 / 4] = tss[0x50 / 4] = tss[0x54 / 4] = 8;
+}
+
+TEST(task_switches)
+{
+	static const uint8_t ud2[] = { 0x0f, 0x0b };
+	struct vm *vm = vm_create_empty();
+	struct vcpu *v = vcpu_add_raw(vm, 0);
+	uint32_t *tss;
+
+	vm_add_mem(vm, 0, 0, 4 * SZ_2M, 0);
+	vm_load_asm(vm, LOW_GPA, task_code);
+	vm_load_asm(vm, OTHER_GPA, other_task);
+	make_tasks(vm);
+	vcpu_set_cpuid(v);
+	vcpu_enter32(v, LOW_GPA);
+	EXPECT(v, 0x1111, 0x2222, 0x3333, 0x4444, 0x5555, 0x6666, 0x4000);
+	vcpu_expect_exit(v, KVM_EXIT_HLT);
+	/* The faulting task is to go on at its instruction. */
+	tss = vm_hva(vm, TASK_TSS);
+	TEST_ASSERT(!memcmp(vm_hva(vm, tss[0x20 / 4]), ud2, 2), "the task stopped at %#x",
+		    tss[0x20 / 4]);
+}
+
 uint64_t compat_result;
 
 /* 32-bit code under 64-bit paging, and back. */

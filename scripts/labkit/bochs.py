@@ -53,6 +53,15 @@ FIXES = (
         "  unmask_event(BX_EVENT_PENDING_INTR | BX_EVENT_PENDING_LAPIC_INTR);\n"
         "  handleInterruptMaskChange();\n",
     ),
+    # The AMD models before Bulldozer have POPCNT in CPUID, and no SSE4.2.
+    *(
+        (
+            "cpu/decoder/ia_opcodes.def",
+            f"&BX_CPU_C::POPCNT_G{size}E{size}R, BX_ISA_SSE4_2",
+            f"&BX_CPU_C::POPCNT_G{size}E{size}R, BX_ISA_POPCNT",
+        )
+        for size in "wdq"
+    ),
     # Guest memory is allocated in blocks, in the order of first use; load_RAM() reads over the end of one.
     (
         "memory/misc_mem.cc",

@@ -286,12 +286,6 @@ void okvm_cpuid_update_runtime(struct okvm_vcpu *vcpu)
 	e = find(c, 0xd, 1);
 	if (e && e->eax & (feature_bit(X86_FEATURE_XSAVES) | feature_bit(X86_FEATURE_XSAVEC)))
 		e->ebx = cpuid_xsave_size(&host, vcpu->xcr0 | vcpu->xss, true);
-	if (vcpu->vm->disabled_exits & KVM_X86_DISABLE_EXITS_HLT) {
-		/* A guest whose HLT does not exit cannot be woken by a hypercall. */
-		e = find(c, KVM_CPUID_FEATURES, 0);
-		if (e)
-			e->eax &= ~BIT(KVM_FEATURE_PV_UNHALT);
-	}
 }
 
 /* ---- what a new CPUID means to the rest of the module ---- */

@@ -6,7 +6,7 @@
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 
-#include "mmu/tdp.h"
+#include "mmu/mmu.h"
 #include "stats.h"
 #include "vcpu.h"
 #include "vm.h"
@@ -80,7 +80,7 @@ static ssize_t vm_read(struct file *f, char __user *to, size_t size, loff_t *at)
 	if (!file)
 		return -ENOMEM;
 	snprintf(file->id, NAME_SIZE, "kvm-%d", vm->creator);
-	data[0] = atomic_long_read(&vm->mmu.link->pages);
+	data[0] = okvm_mmu_pages(vm);
 	r = simple_read_from_buffer(to, size, at, file, file_size(ARRAY_SIZE(vm_counters)));
 	kfree(file);
 	return r;

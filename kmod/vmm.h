@@ -214,8 +214,6 @@ struct okvm_vm {
 	u32 bsp_id;				/* V */
 	u64 tsc_khz;				/* V: default rate of new vCPUs */
 	u64 disabled_quirks;			/* V */
-	u32 disabled_exits;			/* V: KVM_X86_DISABLE_EXITS_* */
-	u64 stats_gone[OKVM_NR_STATS];		/* I: counts of vCPUs that are gone */
 	struct page *coalesced_page;		/* C after first use */
 	void *priv;				/* C: the backend's own */
 };

@@ -284,7 +284,6 @@ TEST(xcr0_of_the_guest)
 
 	require_cap(KVM_CAP_XCRS);
 	need_xsave();
-	TEST_REQUIRE(!host_is_tcg(), "QEMU's SVM does not intercept XSETBV");
 	v = guest_of(sets_xcr0);
 	vcpu_expect_sync(v, 1);
 	ioctl_ok(v->fd, KVM_GET_XCRS, &x);

@@ -15,7 +15,7 @@ static u32 vapic_word(const struct lapic *l)
 }
 
 /**
- * vapic_enter - the APIC's state may have changed: bring the guest's word up to date
+ * okvm_vapic_enter - the APIC's state may have changed: bring the guest's word up to date
  * @vcpu: the vCPU, with a local APIC
  *
  * Context: vCPU thread, may sleep.

@@ -195,23 +195,49 @@ static bool same_page(u64 a, u64 b)
 	return !((a ^ b) & (tdp_format.addr | tdp_format.encrypt));
 }
 
+/**
+ * struct mould - what entries for pages that the host maps alike have in common
+ * @rights: HOST_PTE_RIGHTS of such an entry of the host's; 0: none yet
+ * @pte: our entry, but for the page
+ */
+struct mould {
+	u64 rights, pte;
+};
+
+/* The entry for a neighbour, or 0: the host has no page there. */
+static u64 neighbour(const struct fault *f, struct mould *m, pte_t *host_ptep)
+{
+	pte_t pte = READ_ONCE(*host_ptep);
+	u64 rights = pte_val(pte) & HOST_PTE_RIGHTS;
+	struct host_page host;
+
+	if (unlikely(rights != m->rights)) {
+		if (!host_decode_pte(pte, &host))
+			return 0;
+		m->rights = rights;
+		m->pte = make_leaf(f, &host, LEVEL_4K, false) & ~(u64)PTE_PFN_MASK;
+	}
+	return m->pte | (pte_val(pte) & PTE_PFN_MASK);
+}
+
 /*
  * Neighbours that the host has present, in the same table of ours and of the host's. They are
  * mapped as not accessed: the guest has not asked for them.
  */
 static void map_around(const struct fault *f)
 {
-	u64 first = f->gfn & ~(u64)(fault_around - 1), last = first + fault_around - 1, gfn;
-	long before = (f->hva >> PAGE_SHIFT) & (PTRS_PER_PTE - 1);
-	struct host_page host;
+	u64 first = f->gfn & ~(u64)(fault_around - 1), last = first + fault_around - 1, pte;
+	long before = (f->hva >> PAGE_SHIFT) & (PTRS_PER_PTE - 1), i;
+	struct mould m = { };
 
 	first = max3(first, f->slot->base, f->gfn < before ? 0 : f->gfn - before);
 	last = min3(last, f->slot->base + f->slot->npages - 1, f->gfn - before + PTRS_PER_PTE - 1);
-	for (gfn = first; gfn <= last; gfn++) {
-		u64 *ptep = f->ptep + (long)(gfn - f->gfn);
-
-		if (!READ_ONCE(*ptep) && host_read_pte(f->host.ptep + (long)(gfn - f->gfn), &host))
-			cmpxchg(ptep, 0, make_leaf(f, &host, LEVEL_4K, false));
+	for (i = first - f->gfn; i <= (long)(last - f->gfn); i++) {
+		if (READ_ONCE(f->ptep[i]))
+			continue;
+		pte = neighbour(f, &m, f->host.ptep + i);
+		if (pte)
+			cmpxchg(&f->ptep[i], 0, pte);
 	}
 }
 

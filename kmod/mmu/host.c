@@ -31,20 +31,16 @@ static bool read_leaf(u64 val, u64 pfn, unsigned long hva, int level, bool write
 }
 
 /**
- * host_read_pte - what a level 1 entry of the host maps
- * @ptep: the entry
- * @page: filled in
+ * host_decode_pte - what a level 1 entry of the host maps
+ * @pte: the entry, as it was read
+ * @page: filled in, but for its @ptep
  *
- * Context: as for host_walk().
  * Return: false when nothing is there that the process may read.
  */
-bool host_read_pte(pte_t *ptep, struct host_page *page)
+bool host_decode_pte(pte_t pte, struct host_page *page)
 {
-	pte_t pte = READ_ONCE(*ptep);
-
 	if (!pte_access_permitted(pte, false))
 		return false;
-	page->ptep = ptep;
 	return read_leaf(pte_val(pte), pte_pfn(pte), 0, LEVEL_4K, pte_access_permitted(pte, true),
 			 page);
 }
@@ -56,8 +52,10 @@ static bool walk_pmd(pud_t *pudp, pud_t pud, unsigned long hva, struct host_page
 
 	if (!(pmd_flags(pmd) & _PAGE_PRESENT))
 		return false;
-	if (!pmd_leaf(pmd))
-		return host_read_pte(pte_offset_kernel(&pmd, hva), page);
+	if (!pmd_leaf(pmd)) {
+		page->ptep = pte_offset_kernel(&pmd, hva);
+		return host_decode_pte(READ_ONCE(*page->ptep), page);
+	}
 	return pmd_access_permitted(pmd, false) &&
 	       read_leaf(pmd_val(pmd), pmd_pfn(pmd), hva, LEVEL_2M, pmd_access_permitted(pmd, true),
 			 page);

@@ -21,8 +21,11 @@ struct host_page {
 	pte_t *ptep;
 };
 
+/* A level 1 entry without its page, and without what says no more than that it was used. */
+#define HOST_PTE_RIGHTS	(~(u64)(PTE_PFN_MASK | _PAGE_ACCESSED | _PAGE_SOFT_DIRTY))
+
 bool host_walk(struct mm_struct *mm, unsigned long hva, struct host_page *page);
-bool host_read_pte(pte_t *ptep, struct host_page *page);
+bool host_decode_pte(pte_t pte, struct host_page *page);
 int host_fault_in(struct mm_struct *mm, unsigned long hva, bool write);
 
 #endif

@@ -22,7 +22,7 @@ help:
 	@echo 'make demo         boot a guest on okvm in an emulated machine (installs what is missing)'
 	@echo 'make check        all tests (installs what is missing); the last line sums them up'
 	@echo 'make check-unit   tests of the pure parts, in user space'
-	@echo 'make check-style  layout and rules of the sources'
+	@echo 'make check-style  layout and rules of the sources; sparse, W=1, clang, kernel-doc, analyzer'
 	@echo 'make check-host   tests in the emulated machine only; TEST=word picks some'
 	@echo 'make compare      the same boot on okvm and on upstream kvm, in instructions'
 	@echo 'make module       okvm.ko alone'
@@ -73,8 +73,11 @@ check:
 	@$(MAKE) --no-print-directory all selftests guest build/ticks
 	@scripts/check --host $(HOST) $(kernel)
 
-check-unit check-style: check-%:
-	@scripts/check $*
+check-unit:
+	@scripts/check unit
+
+check-style:
+	@scripts/check style static
 
 check-host: all selftests guest
 	@scripts/check --host $(HOST) $(kernel) $(addprefix --hypervisor ,$(HYPERVISOR)) $(addprefix --test ,$(TEST)) host

@@ -213,13 +213,21 @@ static struct kvm_cpuid_entry2 *find_out_of_range(struct okvm_cpuid *c, u32 leaf
 	return find(c, basic->eax, subleaf);
 }
 
+static void copy_registers(const struct kvm_cpuid_entry2 *e, u32 out[4])
+{
+	out[CPUID_REG_EAX] = e->eax;
+	out[CPUID_REG_EBX] = e->ebx;
+	out[CPUID_REG_ECX] = e->ecx;
+	out[CPUID_REG_EDX] = e->edx;
+}
+
 static noinline void cpuid_missing(struct okvm_cpuid *c, u32 leaf, u32 subleaf, u32 out[4])
 {
 	struct kvm_cpuid_entry2 *e = find_out_of_range(c, leaf, subleaf);
 
 	memset(out, 0, 4 * sizeof(*out));
 	if (e) {
-		memcpy(out, &e->eax, 4 * sizeof(*out));
+		copy_registers(e, out);
 		return;
 	}
 	/* Undefined subleaves of the topology leaves still tell CL back, and the x2APIC id. */
@@ -245,10 +253,8 @@ void okvm_cpuid(struct okvm_vcpu *vcpu, u32 leaf, u32 subleaf, u32 out[4])
 {
 	struct kvm_cpuid_entry2 *e = find(&vcpu->cpuid, leaf, subleaf);
 
-	BUILD_BUG_ON(offsetofend(struct kvm_cpuid_entry2, edx) -
-		     offsetof(struct kvm_cpuid_entry2, eax) != 4 * sizeof(*out));
 	if (likely(e))
-		memcpy(out, &e->eax, 4 * sizeof(*out));
+		copy_registers(e, out);
 	else
 		cpuid_missing(&vcpu->cpuid, leaf, subleaf, out);
 }
@@ -521,7 +527,7 @@ long okvm_get_supported_cpuid(void *arg)
 	n = cpuid_fill_supported(&host, &caps, entries, OKVM_MAX_CPUID_ENTRIES);
 	migrate_enable();
 	if (!WARN_ON_ONCE(n > OKVM_MAX_CPUID_ENTRIES))
-		r = copy_out_list(arg, entries, n);
+		r = copy_out_list((void __user *)arg, entries, n);
 	kvfree(entries);
 	return r;
 }
@@ -536,7 +542,7 @@ long okvm_get_supported_cpuid(void *arg)
  */
 long okvm_get_emulated_cpuid(void *arg)
 {
-	struct kvm_cpuid2 __user *user = arg;
+	struct kvm_cpuid2 __user *user = (void __user *)arg;
 	u32 room;
 
 	if (get_user(room, &user->nent))
@@ -645,7 +651,7 @@ static long install(struct okvm_vcpu *vcpu, struct kvm_cpuid_entry2 *entries, in
  */
 long okvm_set_cpuid(struct okvm_vcpu *vcpu, void *arg)
 {
-	struct kvm_cpuid __user *user = arg;
+	struct kvm_cpuid __user *user = (void __user *)arg;
 	struct kvm_cpuid_entry2 *entries;
 	u32 n;
 
@@ -666,7 +672,7 @@ long okvm_set_cpuid(struct okvm_vcpu *vcpu, void *arg)
  */
 long okvm_set_cpuid2(struct okvm_vcpu *vcpu, void *arg)
 {
-	struct kvm_cpuid2 __user *user = arg;
+	struct kvm_cpuid2 __user *user = (void __user *)arg;
 	struct kvm_cpuid_entry2 *entries;
 	u32 n;
 
@@ -687,5 +693,5 @@ long okvm_set_cpuid2(struct okvm_vcpu *vcpu, void *arg)
  */
 long okvm_get_cpuid2(struct okvm_vcpu *vcpu, void *arg)
 {
-	return copy_out_list(arg, vcpu->cpuid.entries, vcpu->cpuid.n);
+	return copy_out_list((void __user *)arg, vcpu->cpuid.entries, vcpu->cpuid.n);
 }

@@ -849,13 +849,13 @@ static long get_list(struct kvm_msr_list __user *user, u8 flag)
  */
 long okvm_get_msr_index_list(void *arg)
 {
-	return get_list(arg, LISTED);
+	return get_list((void __user *)arg, LISTED);
 }
 
 /** okvm_get_msr_feature_list - KVM_GET_MSR_FEATURE_INDEX_LIST; as okvm_get_msr_index_list() */
 long okvm_get_msr_feature_list(void *arg)
 {
-	return get_list(arg, FEATURE);
+	return get_list((void __user *)arg, FEATURE);
 }
 
 /* More at a time is refused, as on KVM. */
@@ -902,7 +902,7 @@ static int get_feature_msr(u32 index, u64 *data)
  */
 long okvm_get_feature_msrs(void *arg)
 {
-	struct kvm_msrs __user *user = arg;
+	struct kvm_msrs __user *user = (void __user *)arg;
 	struct kvm_msr_entry *entries;
 	u32 n, i;
 	long r;
@@ -927,7 +927,7 @@ long okvm_get_feature_msrs(void *arg)
  */
 long okvm_get_msrs(struct okvm_vcpu *vcpu, void *arg)
 {
-	struct kvm_msrs __user *user = arg;
+	struct kvm_msrs __user *user = (void __user *)arg;
 	struct kvm_msr_entry *entries;
 	u64 data;
 	u32 n, i;
@@ -958,7 +958,7 @@ long okvm_set_msrs(struct okvm_vcpu *vcpu, void *arg)
 	struct kvm_msr_entry *entries;
 	u32 n, i;
 
-	entries = copy_msrs(arg, &n);
+	entries = copy_msrs((void __user *)arg, &n);
 	if (IS_ERR(entries))
 		return PTR_ERR(entries);
 	for (i = 0; i < n; i++)

@@ -107,6 +107,7 @@ static int requests_that_leave(struct okvm_vcpu *vcpu)
 static int handle_requests(struct okvm_vcpu *vcpu)
 {
 	int r = requests_that_leave(vcpu);
+	bool flush;
 
 	if (r != RESUME_GUEST)
 		return r;
@@ -128,7 +129,9 @@ static int handle_requests(struct okvm_vcpu *vcpu)
 		okvm_steal_update(vcpu);
 	if (okvm_take_request(vcpu, REQ_NMI))
 		okvm_take_queued_nmis(vcpu);
-	if (okvm_take_request(vcpu, REQ_TLB_FLUSH) | okvm_take_request(vcpu, REQ_TLB_FLUSH_GUEST)) {
+	flush = okvm_take_request(vcpu, REQ_TLB_FLUSH);
+	flush |= okvm_take_request(vcpu, REQ_TLB_FLUSH_GUEST);
+	if (flush) {
 		okvm_count(vcpu, tlb_flush);
 		okvm_backend->flush_tlb(vcpu);
 	}

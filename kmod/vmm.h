@@ -151,7 +151,7 @@ struct okvm_vcpu {
 	int mode;				/* A: enum okvm_vcpu_mode */
 	struct rcuwait wait;			/* where a halted vCPU sleeps */
 	struct preempt_notifier preempt;	/* U */
-	struct pid *pid;			/* R: the thread that last ran it */
+	struct pid __rcu *pid;			/* R: the thread that last ran it */
 	bool preempted;				/* A */
 
 	unsigned long regs[REG_COUNT];		/* U */
@@ -233,7 +233,9 @@ struct okvm_vcpu *okvm_running_vcpu(void);
 
 /**
  * okvm_for_each_vcpu - all vCPUs of a VM, in order of creation; no lock needed
- * @i: unsigned long, @vcpu: cursor, @vm: the VM
+ * @i: unsigned long
+ * @vcpu: cursor
+ * @vm: the VM
  */
 #define okvm_for_each_vcpu(i, vcpu, vm) \
 	xa_for_each_range(&(vm)->vcpus, i, vcpu, 0, READ_ONCE((vm)->nr_vcpus) - 1)

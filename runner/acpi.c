@@ -121,7 +121,7 @@ struct builder {
 
 static void *place(struct builder *builder, size_t size, uint64_t *gpa)
 {
-	void *table = memory_at(builder->mem, builder->next, size);
+	void *table = memory_boot(builder->mem, builder->next, size);
 
 	*gpa = builder->next;
 	builder->next = (builder->next + size + 63) & ~63ULL;	/* FACS wants 64 */

@@ -146,7 +146,7 @@ int load_kernel(struct memory *mem, const struct boot_files *files, struct boot 
 	}
 	if (file_read(files->kernel, &kernel))
 		return -1;
-	memcpy(memory_at(mem, BOOT_CMDLINE, length + 1), files->command_line, length + 1);
+	memcpy(memory_boot(mem, BOOT_CMDLINE, length + 1), files->command_line, length + 1);
 	if (elf_is(&kernel))
 		ret = load_elf(mem, files, &kernel, boot);
 	else

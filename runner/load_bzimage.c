@@ -94,7 +94,7 @@ static void fill_zero_page(struct boot_params *params, const struct memory *mem,
 int load_bzimage(struct memory *mem, const struct boot_files *files, const struct file *kernel,
 		 struct boot *boot)
 {
-	struct boot_params *params = memory_at(mem, BOOT_INFO, sizeof(*params));
+	struct boot_params *params = memory_boot(mem, BOOT_INFO, sizeof(*params));
 	uint64_t address, needed, initrd, initrd_size;
 	struct bzimage image;
 	const char *problem = bzimage_parse(kernel, &image);

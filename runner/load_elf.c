@@ -196,7 +196,7 @@ static void fill_start_info(struct pvh_boot_info *info, const struct memory *mem
 int load_elf(struct memory *mem, const struct boot_files *files, const struct file *kernel,
 	     struct boot *boot)
 {
-	struct pvh_boot_info *info = memory_at(mem, BOOT_INFO, sizeof(*info));
+	struct pvh_boot_info *info = memory_boot(mem, BOOT_INFO, sizeof(*info));
 	struct elf_image image;
 	const char *problem = elf_parse(kernel, &image);
 	uint64_t end;

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 
 /* Guest-physical layout. RAM beyond LOW_RAM_END continues at HIGH_RAM_START. */
 #define LOW_RAM_END		0xc0000000ULL
@@ -58,6 +59,23 @@ static inline void *memory_at(const struct memory *mem, uint64_t gpa, uint64_t l
 		return NULL;
 	gpa -= HIGH_RAM_START;
 	return len <= high - gpa ? mem->host + mem->low + gpa : NULL;
+}
+
+/**
+ * memory_boot - where what a boot needs lies: RAM that every guest has
+ * @mem: guest RAM
+ * @gpa: first byte, below MAIN_RAM_START
+ * @len: length in bytes
+ *
+ * Return: where the range is mapped; the program ends when that is not RAM, which only a slip in it can cause.
+ */
+static inline void *memory_boot(const struct memory *mem, uint64_t gpa, uint64_t len)
+{
+	void *at = memory_at(mem, gpa, len);
+
+	if (!at)
+		abort();
+	return at;
 }
 
 int memory_create(struct memory *mem, uint64_t size, bool hugepages);

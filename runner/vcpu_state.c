@@ -33,7 +33,7 @@
 /* Identity map of the first 4 GiB in 2 MiB pages: PML4, PDPT, four page directories. */
 static uint64_t fill_page_tables(const struct memory *mem)
 {
-	uint64_t *pml4 = memory_at(mem, BOOT_PAGE_TABLES, 6 * 4096);
+	uint64_t *pml4 = memory_boot(mem, BOOT_PAGE_TABLES, 6 * 4096);
 	uint64_t *pdpt = pml4 + 512, *directories = pml4 + 1024;
 
 	memset(pml4, 0, 2 * 4096);
@@ -75,7 +75,7 @@ static void set_segments(const struct memory *mem, struct kvm_sregs *sregs, bool
 {
 	struct kvm_segment code = flat_segment(BOOT_CS, 0xb, long_mode);
 	struct kvm_segment data = flat_segment(BOOT_DS, 0x3, false);
-	uint64_t *gdt = memory_at(mem, BOOT_GDT, 4 * 8);
+	uint64_t *gdt = memory_boot(mem, BOOT_GDT, 4 * 8);
 
 	gdt[0] = gdt[1] = 0;
 	gdt[2] = descriptor(&code);

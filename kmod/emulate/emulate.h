@@ -392,6 +392,8 @@ enum emulate_status emulate_decode(struct emulate_ctxt *ctxt);
  */
 enum emulate_status emulate_execute(struct emulate_ctxt *ctxt);
 
+enum emulate_task_reason { TASK_CALL, TASK_IRET, TASK_JMP, TASK_GATE };
+
 /**
  * emulate_task_switch() - switch to another task as a gate, IRET, a far jump or a far call does
  * @ctxt: context; ctxt->rip is what the old task's TSS gets (the next instruction, unless a fault
@@ -406,7 +408,6 @@ enum emulate_status emulate_execute(struct emulate_ctxt *ctxt);
  *
  * Return: EMULATE_DONE, EMULATE_FAULT or a callback's status.
  */
-enum emulate_task_reason { TASK_CALL, TASK_IRET, TASK_JMP, TASK_GATE };
 enum emulate_status emulate_task_switch(struct emulate_ctxt *ctxt, u16 selector,
 					enum emulate_task_reason reason, bool has_error, u32 error);
 

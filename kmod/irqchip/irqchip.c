@@ -74,7 +74,7 @@ struct pic_section {
 	bool output;
 };
 
-static struct pic_section pic_begin(struct okvm_irqchip *chip)
+static struct pic_section pic_begin(struct okvm_irqchip *chip) __acquires(&chip->pic_lock)
 {
 	struct pic_section s;
 
@@ -84,7 +84,7 @@ static struct pic_section pic_begin(struct okvm_irqchip *chip)
 }
 
 /* Leave the lock, then do what followed from the change. */
-static void pic_end(struct okvm_irqchip *chip, struct pic_section s)
+static void pic_end(struct okvm_irqchip *chip, struct pic_section s) __releases(&chip->pic_lock)
 {
 	bool rose = !s.output && chip->pic.output;
 	u16 pins = chip->pic.acked;

@@ -53,7 +53,12 @@ static inline bool pt_iter_is_leaf(const struct pt_iter *it)
 
 /**
  * for_each_pte - every present entry in [@start, @end), parents before children
- * @it: struct pt_iter; others as for pt_iter_start()
+ * @it: struct pt_iter
+ * @fmt: as for pt_iter_start()
+ * @root: as for pt_iter_start()
+ * @root_level: as for pt_iter_start()
+ * @start: as for pt_iter_start()
+ * @end: as for pt_iter_start()
  *
  * The body may clear the entry, or a table's; what it then no longer points to is not visited.
  */

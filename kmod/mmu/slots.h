@@ -85,8 +85,12 @@ static inline struct okvm_slot *slots_find(const struct okvm_slots *slots, u64 g
 }
 
 /**
- * for_each_slot_in_hva - slots whose user memory meets [@first, @last_end)
- * @i: unsigned int, @slot: cursor
+ * for_each_slot_in_hva - slots whose user memory meets a range of addresses
+ * @i: unsigned int
+ * @slot: cursor
+ * @slots: the slots
+ * @first: first address
+ * @last_end: the address after the last
  */
 #define for_each_slot_in_hva(i, slot, slots, first, last_end) \
 	for ((i) = slots_first_by_hva(slots, first); \

@@ -73,11 +73,12 @@ SYM_FUNC_START(vmx_enter)
 	jnc .Llaunch
 .Lresume:
 	vmresume
-	jmp vmx_exit_lands
+	jmp .Llands
 .Llaunch:
 	vmlaunch
 
 SYM_INNER_LABEL(vmx_exit_lands, SYM_L_GLOBAL)
+.Llands:
 	ENDBR
 	/* Neither PUSH nor MOV touches the flags. */
 	push %rdi
@@ -146,7 +147,7 @@ SYM_INNER_LABEL(vmx_exit_lands, SYM_L_GLOBAL)
 	/* The machine goes down and VMX is off already: as a failure of the instruction. */
 .Lfault:
 	stc
-	jmp vmx_exit_lands
+	jmp .Llands
 	_ASM_EXTABLE(.Lresume, .Lfault)
 	_ASM_EXTABLE(.Llaunch, .Lfault)
 SYM_FUNC_END(vmx_enter)

@@ -67,7 +67,7 @@ static inline void *memory_at(const struct memory *mem, uint64_t gpa, uint64_t l
  * @gpa: first byte, below MAIN_RAM_START
  * @len: length in bytes
  *
- * Return: where the range is mapped; the program ends when that is not RAM, which only a slip in it can cause.
+ * Return: where the range is mapped; ends the program when that is not RAM, its own slip.
  */
 static inline void *memory_boot(const struct memory *mem, uint64_t gpa, uint64_t len)
 {

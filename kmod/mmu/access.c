@@ -125,8 +125,8 @@ static int cmpxchg16_user(u64 __user *ptr, u64 *old, const u64 *new)
 		     CC_SET(z)
 		     "2:\n"
 		     _ASM_EXTABLE_TYPE_REG(1b, 2b, EX_TYPE_EFAULT_REG, %[err])
-		     : CC_OUT(z)(same), [err] "+r"(err), [ptr] "+m"(*(u64(__user *)[2])ptr), "+a"(low),
-		       "+d"(high)
+		     : CC_OUT(z)(same), [err] "+r"(err), [ptr] "+m"(*(u64(__user *)[2])ptr),
+		       "+a"(low), "+d"(high)
 		     : "b"(new[0]), "c"(new[1])
 		     : "memory");
 	if (err)

@@ -69,6 +69,13 @@ FIXES = (
         "get_vector(offset), size < BX_MEM_THIS block_size - offset % BX_MEM_THIS block_size"
         " ? size : BX_MEM_THIS block_size - offset % BX_MEM_THIS block_size);",
     ),
+    # Writes of CR0 load the PDPTEs of PAE paging when they change PG, CD or NW. Here each write loaded them, those of a
+    # VMX guest that changes nothing, too.
+    (
+        "cpu/crregs.cc",
+        "  if (pg && BX_CPU_THIS_PTR cr4.get_PAE() && !long_mode()) {",
+        "  if (pg && BX_CPU_THIS_PTR cr4.get_PAE() && !long_mode() && ((oldCR0 ^ val_32) & 0xe0000000)) {",
+    ),
     # VMX: external interrupts end the guest's run even if it came from a host with IF clear and has IF clear itself.
     (
         "cpu/vmx.cc",

@@ -178,6 +178,7 @@ struct okvm_hw {
 	bool tsc_scaling;
 	u8 tsc_frac_bits;
 	u64 tsc_max_ratio;
+	unsigned int private_pages;	/* guest-physical pages at the top, no slot's */
 	u8 tdp_levels;			/* of the second-level table: 4 or 5 */
 	u64 supported_xcr0, supported_xss;
 	u64 host_efer;

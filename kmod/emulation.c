@@ -741,6 +741,39 @@ int okvm_task_switch(struct okvm_vcpu *vcpu)
 	return act_on(vcpu, status);
 }
 
+/**
+ * okvm_emulate_event - deliver an exception or interrupt through the guest's vectors or IDT
+ * @vcpu: the vCPU; the event is its vcpu->ev's injected one
+ * @vector: its number
+ * @has_error: it pushes @error
+ * @error: error code
+ * @len: length of the instruction at RIP that it ends, 0 when the guest returns to RIP
+ *
+ * What faults on the way is queued instead, or is a triple fault when there is no telling.
+ *
+ * Context: the vCPU's thread; may sleep.
+ */
+void okvm_emulate_event(struct okvm_vcpu *vcpu, u8 vector, bool has_error, u32 error, u8 len)
+{
+	struct emulate_ctxt *ctxt = &vcpu->emulate;
+	enum emulate_status status;
+
+	okvm_io_begin(vcpu);
+	prepare_decode(vcpu);
+	prepare_execute(vcpu);
+	ctxt->insn.op = INSN_INVALID;
+	ctxt->rip += len;
+	status = emulate_interrupt(ctxt, vector, has_error, error);
+	if (status != EMULATE_DONE)
+		ctxt->rip = okvm_rip(vcpu);
+	commit(vcpu, status == EMULATE_DONE);
+	if (status == EMULATE_FAULT)
+		queue_fault(vcpu, &ctxt->fault);
+	/* Neither tables nor stack can be a device. */
+	else if (status != EMULATE_DONE || okvm_io_wants_user(vcpu))
+		okvm_triple_fault(vcpu);
+}
+
 /* Outside 64-bit code the upper half of RIP does not exist. */
 static unsigned long next_rip(struct okvm_vcpu *vcpu, unsigned int len)
 {

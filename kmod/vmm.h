@@ -282,6 +282,7 @@ unsigned long okvm_read_cr(struct okvm_vcpu *vcpu, int cr);
 int okvm_write_cr(struct okvm_vcpu *vcpu, int cr, unsigned long value);
 int okvm_emulate_instruction(struct okvm_vcpu *vcpu, gpa_t gpa, bool gpa_valid);
 int okvm_skip_instruction(struct okvm_vcpu *vcpu);
+void okvm_emulate_event(struct okvm_vcpu *vcpu, u8 vector, bool has_error, u32 error, u8 len);
 int okvm_task_switch(struct okvm_vcpu *vcpu);
 int okvm_internal_error(struct okvm_vcpu *vcpu, u32 suberror, const u64 *data, int n);
 int okvm_complete_fault(struct okvm_vcpu *vcpu, int err);

@@ -66,6 +66,13 @@ int okvm_mmu_load(struct okvm_vcpu *vcpu);	/* on REQ_MMU_RELOAD: make and set th
 void okvm_mmu_vcpu_reset(struct okvm_vcpu *vcpu); /* a reset, or CR0.PG, WP, CR4, EFER changed */
 
 /*
+ * The backend's own pages in a VM's guest-physical space, above all that slots can have:
+ * okvm_hw.private_pages from that address on.
+ */
+gpa_t okvm_mmu_private_gpa(void);
+int okvm_mmu_map_private(struct okvm_vm *vm, unsigned int index, void *page);
+
+/*
  * A second-level fault: RESUME_GUEST when mapped, FAULT_EMULATE when there is no slot or a write
  * meets a read-only one, or an errno.
  */

@@ -32,7 +32,52 @@ u64 tdp_max_gfn(void)
 	if (boot_cpu_data.extended_cpuid_level >= 0x80000008)
 		bits = max(bits, cpuid_eax(0x80000008) & 0xff);
 	bits = min_t(unsigned int, bits, PAGE_SHIFT + PT_INDEX_BITS * okvm_hw.tdp_levels);
-	return 1ULL << (bits - PAGE_SHIFT);
+	return (1ULL << (bits - PAGE_SHIFT)) - okvm_hw.private_pages;
+}
+
+/** okvm_mmu_private_gpa - where the backend's own pages begin: behind all memory */
+gpa_t okvm_mmu_private_gpa(void)
+{
+	return tdp_max_gfn() << PAGE_SHIFT;
+}
+
+/**
+ * okvm_mmu_map_private - put a page of the backend's into the guest-physical space, for good
+ * @vm: the VM
+ * @index: which of the pages behind all memory
+ * @page: one page of the kernel's; it must outlive the tables
+ *
+ * Context: may sleep; not for the same @index at the same time.
+ * Return: 0 or -ENOMEM.
+ */
+int okvm_mmu_map_private(struct okvm_vm *vm, unsigned int index, void *page)
+{
+	const struct leaf_desc leaf = {
+		.phys = __pa(page) | tdp_format.encrypt, .write = true, .accessed = true,
+	};
+	u64 gfn = tdp_max_gfn() + index, *table, *ptep;
+	int level, err = tdp_make_root(vm);
+	unsigned long next;
+
+	if (err)
+		return err;
+	table = tdp_root(vm);
+	/* No table on the way is ever taken away: none maps memory alone. */
+	for (level = okvm_hw.tdp_levels; level > LEVEL_4K; level--) {
+		ptep = table + level_index(gfn, level);
+		if (!READ_ONCE(*ptep)) {
+			next = get_zeroed_page(GFP_KERNEL_ACCOUNT);
+			if (!next)
+				return -ENOMEM;
+			if (cmpxchg(ptep, 0, pte_make_table(&tdp_format, __pa(next))))
+				free_page(next);
+			else
+				atomic_long_inc(&vm->mmu.link->pages);
+		}
+		table = table_virt(pte_phys(&tdp_format, READ_ONCE(*ptep)));
+	}
+	WRITE_ONCE(table[level_index(gfn, level)], pte_make_leaf(&tdp_format, &leaf, level));
+	return 0;
 }
 
 /**

@@ -252,8 +252,11 @@ static void vmx_vcpu_destroy(struct okvm_vcpu *vcpu)
 
 static int vmx_vcpu_create(struct okvm_vcpu *vcpu)
 {
-	struct vmx_vcpu *vmx = kzalloc(sizeof(*vmx), GFP_KERNEL_ACCOUNT);
+	struct vmx_vcpu *vmx;
 
+	if (vmx_restricted_create(vcpu->vm))
+		return -ENOMEM;
+	vmx = kzalloc(sizeof(*vmx), GFP_KERNEL_ACCOUNT);
 	if (!vmx)
 		return -ENOMEM;
 	vcpu->priv = vmx;
@@ -321,6 +324,7 @@ const struct okvm_backend okvm_vmx_backend = {
 	.unsetup = vmx_unsetup,
 	.cpu_enable = vmx_cpu_enable,
 	.cpu_disable = vmx_cpu_disable,
+	.vm_destroy = vmx_vm_destroy,
 	.vcpu_create = vmx_vcpu_create,
 	.vcpu_destroy = vmx_vcpu_destroy,
 	.vcpu_reset = vmx_vcpu_reset,

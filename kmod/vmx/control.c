@@ -17,6 +17,7 @@ struct vmx_features vmx_features;
 	module_param_named(name, use_##name, bool, 0444); \
 	MODULE_PARM_DESC(name, text " (VMX; default: if the CPU has it)")
 
+FEATURE_PARAM(unrestricted, "real mode without virtual-8086 mode and emulation");
 FEATURE_PARAM(vpid, "tag TLB entries with the vCPU");
 FEATURE_PARAM(ept_ad, "accessed and dirty bits in EPT entries");
 FEATURE_PARAM(ept_huge, "2 MiB and 1 GiB pages in EPT");
@@ -108,7 +109,6 @@ static const struct requirement cpu_must_clear[] = {
 
 static const struct requirement cpu2_needs[] = {
 	NEEDS(SECONDARY_EXEC_ENABLE_EPT, "extended page tables (EPT)"),
-	NEEDS(SECONDARY_EXEC_UNRESTRICTED_GUEST, "unrestricted guest"),
 	{ }
 };
 
@@ -184,6 +184,8 @@ static bool find_secondary(struct vmx_features *f)
 
 	if (!require(cap, cpu2_needs, &f->cpu2))
 		return false;
+	f->unrestricted = option(cap, SECONDARY_EXEC_UNRESTRICTED_GUEST, use_unrestricted,
+				 &f->cpu2);
 	f->vpid = option(cap, SECONDARY_EXEC_ENABLE_VPID, use_vpid, &f->cpu2);
 	f->ple = option(cap, SECONDARY_EXEC_PAUSE_LOOP_EXITING, use_ple, &f->cpu2);
 	f->tsc_scaling = option(cap, SECONDARY_EXEC_TSC_SCALING, use_tsc_scaling, &f->cpu2);
@@ -247,6 +249,7 @@ static void tell_common_code(const struct vmx_features *f)
 	okvm_hw.tsc_scaling = f->tsc_scaling;
 	okvm_hw.tsc_frac_bits = 48;
 	okvm_hw.tsc_max_ratio = ~0ull;
+	okvm_hw.private_pages = f->unrestricted ? 0 : VMX_PRIVATE_PAGES;
 	okvm_hw.no_rdtscp = !f->rdtscp;
 	okvm_hw.no_invpcid = !f->invpcid;
 	okvm_hw.no_xsaves = !f->xsaves;
@@ -276,7 +279,9 @@ int vmx_find_features(void)
 	if (!find_primary(f) || !find_secondary(f) || !find_switches(f) || !find_paging(f))
 		return -EOPNOTSUPP;
 	/* Unrestricted guests may turn protection and paging off all the same. */
-	f->cr0_on = capability(MSR_IA32_VMX_CR0_FIXED0) & ~(u64)(X86_CR0_PE | X86_CR0_PG);
+	f->cr0_on = capability(MSR_IA32_VMX_CR0_FIXED0);
+	if (f->unrestricted)
+		f->cr0_on &= ~(u64)(X86_CR0_PE | X86_CR0_PG);
 	f->cr4_on = capability(MSR_IA32_VMX_CR4_FIXED0);
 	f->perf = boot_cpu_has(X86_FEATURE_ARCH_PERFMON);
 	tell_common_code(f);
@@ -324,7 +329,8 @@ void vmx_intercept_exception(struct vmx_vcpu *vmx, u8 vector, bool on)
 	if (value == vmx->exceptions)
 		return;
 	vmx->exceptions = value;
-	vmcs_write(EXCEPTION_BITMAP, value);
+	if (!vmx->restricted.task)
+		vmcs_write(EXCEPTION_BITMAP, value);
 }
 
 static void write_controls(struct vmx_vcpu *vmx, bool lapic)
@@ -412,12 +418,14 @@ void vmx_vcpu_reset(struct okvm_vcpu *vcpu, bool init)
 	vmx->intr = 0;
 	vmx->intr_known = vmx->intr_dirty = true;
 	vmx->seg_known = 0;
+	vmx->restricted.stale = true;
 	vmx->soft_len = 1;
 	vmx_set_tsc(vcpu);
 	vmx_set_cpuid(vcpu);
 	if (init)
 		return;
 	vmcs_write(GUEST_SYSENTER_CS, 0);
+	vmx->restricted.sysenter_cs = 0;
 	vmcs_write(GUEST_SYSENTER_ESP, 0);
 	vmcs_write(GUEST_SYSENTER_EIP, 0);
 	memset(vmx->lazy, 0, sizeof(vmx->lazy));

@@ -92,6 +92,24 @@ static void finish_int1(struct okvm_vcpu *vcpu)
 	vcpu->exit.exception.address = 0;
 }
 
+/*
+ * In a task that stands for real mode: what real mode has no exception for, or does differently, is
+ * the emulator's. The rest happens in both for the same reasons.
+ */
+static bool differs_in_real_mode(struct okvm_vcpu *vcpu, u8 vector)
+{
+	switch (vector) {
+	case X86_TRAP_BP:
+		return !(vcpu->dbg.guest_debug & KVM_GUESTDBG_USE_SW_BP);
+	case X86_TRAP_OF:
+	case X86_TRAP_SS:
+	case X86_TRAP_GP:
+		return true;
+	default:
+		return false;
+	}
+}
+
 static void decode_exception(struct okvm_vcpu *vcpu, u32 vectoring)
 {
 	u32 info = vmcs_read(VM_EXIT_INTR_INFO);
@@ -101,6 +119,10 @@ static void decode_exception(struct okvm_vcpu *vcpu, u32 vectoring)
 	exit->kind = EXIT_EXCEPTION;
 	exit->exception.vector = vector;
 	exit->exception.error = 0;
+	if (unlikely(to_vmx(vcpu)->restricted.task) && differs_in_real_mode(vcpu, vector)) {
+		exit->kind = EXIT_EMULATE;
+		return;
+	}
 	if (vector != X86_TRAP_DF)
 		reblock_nmi(vcpu, info, vectoring);
 	switch (vector) {

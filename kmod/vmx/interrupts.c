@@ -57,10 +57,16 @@ static bool is_software_exception(u8 vector)
 /** vmx_inject_exception - deliver vcpu->ev.exception at the next entry */
 void vmx_inject_exception(struct okvm_vcpu *vcpu)
 {
-	const typeof(vcpu->ev.exception) *e = &vcpu->ev.exception;
+	typeof(vcpu->ev.exception) *e = &vcpu->ev.exception;
+	bool software = is_software_exception(e->vector);
 	u32 info = INTR_INFO_VALID_MASK | e->vector;
 
-	if (is_software_exception(e->vector)) {
+	if (vmx_deliver_by_software(vcpu, e->vector, e->has_error, e->error,
+				    software ? to_vmx(vcpu)->soft_len : 0)) {
+		e->injected = false;
+		return;
+	}
+	if (software) {
 		/* The handler returns behind the instruction. */
 		vmcs_write(VM_ENTRY_INSTRUCTION_LEN, to_vmx(vcpu)->soft_len);
 		info |= INTR_TYPE_SOFT_EXCEPTION;
@@ -78,6 +84,10 @@ void vmx_inject_exception(struct okvm_vcpu *vcpu)
 /** vmx_inject_irq - deliver vcpu->ev.irq at the next entry */
 void vmx_inject_irq(struct okvm_vcpu *vcpu)
 {
+	if (vmx_deliver_by_software(vcpu, vcpu->ev.irq.vector, false, 0, 0)) {
+		vcpu->ev.irq.injected = false;
+		return;
+	}
 	vmcs_write(VM_ENTRY_INTR_INFO_FIELD,
 		   INTR_INFO_VALID_MASK | INTR_TYPE_EXT_INTR | vcpu->ev.irq.vector);
 }
@@ -85,6 +95,11 @@ void vmx_inject_irq(struct okvm_vcpu *vcpu)
 /** vmx_inject_nmi - deliver an NMI at the next entry, which blocks further ones until its IRET */
 void vmx_inject_nmi(struct okvm_vcpu *vcpu)
 {
+	if (vmx_deliver_by_software(vcpu, X86_TRAP_NMI, false, 0, 0)) {
+		vcpu->ev.nmi_injected = false;
+		vmx_set_nmi_mask(vcpu, true);
+		return;
+	}
 	/* It is the entry that blocks them; one that finds them blocked fails. */
 	vmx_set_nmi_mask(vcpu, false);
 	vmcs_write(VM_ENTRY_INTR_INFO_FIELD,

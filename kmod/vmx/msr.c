@@ -227,6 +227,8 @@ int vmx_get_msr(struct okvm_vcpu *vcpu, u32 index, u64 *data)
 
 	if (slot >= 0)
 		*data = vmx->lazy[slot];
+	else if (unlikely(vmx->restricted.real) && index == MSR_IA32_SYSENTER_CS)
+		*data = vmx->restricted.sysenter_cs;
 	else if (in_vmcs)
 		*data = vmcs_read(in_vmcs);
 	else if (index == MSR_FS_BASE || index == MSR_GS_BASE)
@@ -261,6 +263,8 @@ int vmx_set_msr(struct okvm_vcpu *vcpu, u32 index, u64 data)
 	if (slot >= 0) {
 		vmx->lazy[slot] = data;
 		vmx_lazy_msrs_changed(vcpu);
+	} else if (unlikely(vmx->restricted.real) && index == MSR_IA32_SYSENTER_CS) {
+		vmx->restricted.sysenter_cs = data;
 	} else if (in_vmcs) {
 		vmcs_write(in_vmcs, data);
 	} else if (index == MSR_FS_BASE || index == MSR_GS_BASE) {

@@ -262,7 +262,7 @@ static void put_registers(struct okvm_vcpu *vcpu)
 	if (dirty & BIT(REG_RSP))
 		vmcs_write(GUEST_RSP, vcpu->regs[REG_RSP]);
 	if (dirty & BIT(REG_RFLAGS))
-		vmcs_write(GUEST_RFLAGS, vcpu->regs[REG_RFLAGS]);
+		vmcs_write(GUEST_RFLAGS, vmx_show_task(vcpu, vcpu->regs[REG_RFLAGS]));
 	vcpu->regs_dirty = 0;
 	if (to_vmx(vcpu)->intr_dirty || dirty & BIT(REG_RFLAGS))
 		vmx_load_interruptibility(vcpu);
@@ -279,7 +279,8 @@ static void forget_registers(struct okvm_vcpu *vcpu)
 
 	vcpu->regs_avail = ~(u32)(BIT(REG_RSP) | BIT(REG_RIP) | BIT(REG_RFLAGS) | BIT(REG_CR3));
 	vmx->intr_known = false;
-	vmx->seg_known = 0;
+	/* A task of ours has its own TSS and no LDT. */
+	vmx->seg_known = vmx->restricted.real ? BIT(SEG_LDTR) | BIT(SEG_TR) : 0;
 	if (unlikely(vcpu->dbg.guest_owns)) {
 		get_debugreg(dr6, 6);
 		vcpu->dbg.dr6 = dr6;
@@ -363,6 +364,10 @@ void vmx_run(struct okvm_vcpu *vcpu)
 	if (unlikely(READ_ONCE(okvm_rebooting))) {
 		okvm_request(vcpu, REQ_DEAD);
 		vcpu->exit.kind = EXIT_NONE;
+		return;
+	}
+	if (unlikely(vmx_must_emulate(vcpu))) {
+		vcpu->exit.kind = EXIT_EMULATE;
 		return;
 	}
 	prepare(vcpu);

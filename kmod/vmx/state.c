@@ -18,7 +18,7 @@ void vmx_cache_reg(struct okvm_vcpu *vcpu, int reg)
 		vcpu->regs[REG_RIP] = vmcs_read(GUEST_RIP);
 		break;
 	case REG_RFLAGS:
-		vcpu->regs[REG_RFLAGS] = vmcs_read(GUEST_RFLAGS);
+		vcpu->regs[REG_RFLAGS] = vmx_hide_task(vcpu, vmcs_read(GUEST_RFLAGS));
 		break;
 	case REG_CR3:
 		vcpu->cr3 = vmcs_read(GUEST_CR3);
@@ -34,11 +34,16 @@ static struct vmx_segment *segment(struct okvm_vcpu *vcpu, int which)
 
 	if (vmx->seg_known & BIT(which))
 		return s;
+	vmx->seg_known |= BIT(which);
 	s->selector = vmcs_read(GUEST_ES_SELECTOR + 2 * which);
+	/* A load in real mode changes no more than selector and base. */
+	if (unlikely(vmx->restricted.real)) {
+		s->base = (u32)s->selector << 4;
+		return s;
+	}
 	s->base = vmcs_read(GUEST_ES_BASE + 2 * which);
 	s->limit = vmcs_read(GUEST_ES_LIMIT + 2 * which);
 	s->ar = vmcs_read(GUEST_ES_AR_BYTES + 2 * which);
-	vmx->seg_known |= BIT(which);
 	return s;
 }
 
@@ -99,6 +104,9 @@ void vmx_set_segment(struct okvm_vcpu *vcpu, const struct kvm_segment *seg, int 
 	s->selector = seg->selector;
 	s->ar = access_rights(seg, which);
 	vmx->seg_known |= BIT(which);
+	vmx->restricted.stale = true;
+	if (unlikely(vmx->restricted.real))
+		return;
 	vmcs_write(GUEST_ES_SELECTOR + 2 * which, s->selector);
 	vmcs_write(GUEST_ES_BASE + 2 * which, s->base);
 	vmcs_write(GUEST_ES_LIMIT + 2 * which, s->limit);
@@ -115,7 +123,9 @@ u64 vmx_segment_base(struct okvm_vcpu *vcpu, int which)
 void vmx_set_segment_base(struct okvm_vcpu *vcpu, int which, u64 base)
 {
 	segment(vcpu, which)->base = base;
-	vmcs_write(GUEST_ES_BASE + 2 * which, base);
+	to_vmx(vcpu)->restricted.stale = true;
+	if (likely(!to_vmx(vcpu)->restricted.real))
+		vmcs_write(GUEST_ES_BASE + 2 * which, base);
 }
 
 /** vmx_cpl - current privilege level: SS's DPL, whatever the mode */
@@ -123,6 +133,8 @@ int vmx_cpl(struct okvm_vcpu *vcpu)
 {
 	struct vmx_vcpu *vmx = to_vmx(vcpu);
 
+	if (unlikely(vmx->restricted.real))
+		return 0;
 	if (vmx->seg_known & BIT(SEG_SS))
 		return VMX_AR_DPL(vmx->seg[SEG_SS].ar);
 	return VMX_AR_DPL(vmcs_read(GUEST_SS_AR_BYTES));
@@ -140,6 +152,7 @@ void vmx_set_table(struct okvm_vcpu *vcpu, const struct kvm_dtable *dt, bool idt
 {
 	vmcs_write(idt ? GUEST_IDTR_BASE : GUEST_GDTR_BASE, dt->base);
 	vmcs_write(idt ? GUEST_IDTR_LIMIT : GUEST_GDTR_LIMIT, dt->limit);
+	to_vmx(vcpu)->restricted.stale |= idt;
 }
 
 static bool pae_paging(struct okvm_vcpu *vcpu)
@@ -180,6 +193,9 @@ static void put_cr0(struct okvm_vcpu *vcpu)
 {
 	unsigned long hidden = X86_CR0_CD | X86_CR0_NW;
 
+	/* Virtual-8086 tasks check alignment, real mode does not. */
+	if (!vmx_features.unrestricted && !(vcpu->cr0 & X86_CR0_PE))
+		hidden |= X86_CR0_AM;
 	vmcs_write(CR0_READ_SHADOW, vcpu->cr0);
 	vmcs_write(GUEST_CR0, (vcpu->cr0 & ~hidden) | vmx_features.cr0_on);
 }
@@ -188,15 +204,19 @@ static void put_cr0(struct okvm_vcpu *vcpu)
 static void put_cr4(struct okvm_vcpu *vcpu)
 {
 	unsigned long ours = vmx_features.cr4_on | (cr4_read_shadow() & X86_CR4_MCE);
+	unsigned long cr4 = vcpu->cr4;
 
 	vmcs_write(CR4_READ_SHADOW, vcpu->cr4);
-	vmcs_write(GUEST_CR4, vcpu->cr4 | ours);
+	if (!vmx_features.unrestricted)
+		cr4 = vmx_flat_cr4(vcpu, cr4);
+	vmcs_write(GUEST_CR4, cr4 | ours);
 }
 
 static void put_efer(struct okvm_vcpu *vcpu)
 {
 	struct vmx_vcpu *vmx = to_vmx(vcpu);
 	u32 entry = vmx->entry_ctls & ~VM_ENTRY_IA32E_MODE;
+	u64 efer = vcpu->efer;
 
 	if (vcpu->efer & EFER_LMA)
 		entry |= VM_ENTRY_IA32E_MODE;
@@ -204,7 +224,10 @@ static void put_efer(struct okvm_vcpu *vcpu)
 		vmx->entry_ctls = entry;
 		vmcs_write(VM_ENTRY_CONTROLS, entry);
 	}
-	vmcs_write(GUEST_IA32_EFER, vcpu->efer);
+	/* Paging is on, and it is not long mode's. */
+	if (!vmx_features.unrestricted && !(efer & EFER_LMA))
+		efer &= ~EFER_LME;
+	vmcs_write(GUEST_IA32_EFER, efer);
 	vmx_lazy_msrs_changed(vcpu);
 }
 
@@ -214,6 +237,10 @@ void vmx_set_cr(struct okvm_vcpu *vcpu, int cr)
 	switch (cr) {
 	case 0:
 		put_cr0(vcpu);
+		if (vmx_features.unrestricted)
+			break;
+		vmx_restricted_cr0(vcpu);
+		put_cr4(vcpu);
 		break;
 	case 3:
 		vmcs_write(GUEST_CR3, vcpu->cr3);

@@ -29,6 +29,9 @@
 /* Pending debug exceptions: a single step is due. */
 #define PENDING_STEP		BIT(14)
 
+/* Guest-physical space of our own without unrestricted guest: what one large entry maps. */
+#define VMX_PRIVATE_PAGES	512
+
 #define SHADOW_BITS	(GUEST_INTR_STATE_STI | GUEST_INTR_STATE_MOV_SS)
 
 /**
@@ -45,6 +48,7 @@
  * @wbinvd: WBINVD exits
  * @encls: ENCLS exits
  * @perf: the host's counters may have to be switched
+ * @unrestricted: real mode, and protected mode without paging, run as they are
  * @cr0_on, @cr4_on: bits that must be set in VMX operation
  */
 struct vmx_features {
@@ -53,6 +57,7 @@ struct vmx_features {
 	bool vpid, invvpid_one, invept_one, ept_ad;
 	bool tpr_shadow, ple, tsc_scaling;
 	bool rdtscp, invpcid, xsaves, wbinvd, encls, perf;
+	bool unrestricted;
 	u64 cr0_on, cr4_on;
 };
 
@@ -81,6 +86,21 @@ struct vmx_segment {
 #define VMX_AUTOLOAD	8
 
 /**
+ * struct vmx_restricted - a vCPU without unrestricted guest: see restricted.c
+ * @stale: the guest's state changed; whether VMX takes it must be found out
+ * @emulate: VMX does not
+ * @real: real mode: the guest's segments are in struct vmx_vcpu's @seg alone
+ * @task: real mode, and the VMCS has it as a virtual-8086 task
+ * @guest_task: RFLAGS.VM was set when the state was looked at, in protected mode
+ * @iopl: in a @task, bits of the guest's RFLAGS
+ * @sysenter_cs: in real mode, the guest's MSR
+ */
+struct vmx_restricted {
+	bool stale, emulate, real, task, guest_task;
+	u32 iopl, sysenter_cs;
+};
+
+/**
  * struct vmx_vcpu - a vCPU's part
  * @vmcs: its VMCS, a page
  * @on_cpu: the CPU that has the VMCS's data, or -1: in memory; written with irqs off there
@@ -95,6 +115,7 @@ struct vmx_segment {
  * @tpr_threshold, @exceptions: as they are in the VMCS
  * @intr: interruptibility; @intr_known: read since the last exit; @intr_dirty: to be written
  * @seg: segments read since the last exit, by bits of @seg_known
+ * @restricted: without unrestricted guest
  * @soft_len: length of the instruction that a software exception belongs to
  * @pdptes_stale: PAE paging's first four entries are to be read before the next entry
  * @in_guest_state: the guest's lazy MSRs, KERNEL_GS_BASE and the host's bases are in place
@@ -122,6 +143,7 @@ struct vmx_vcpu {
 	bool intr_known, intr_dirty;
 	u8 seg_known;
 	struct vmx_segment seg[VMX_SEGMENTS];
+	struct vmx_restricted restricted;
 	u32 soft_len;
 	bool pdptes_stale;
 	bool in_guest_state;
@@ -193,6 +215,15 @@ void vmx_load_lazy_msrs(struct okvm_vcpu *vcpu);
 void vmx_lazy_msrs_changed(struct okvm_vcpu *vcpu);
 void vmx_drop_lazy_msrs(void);
 void vmx_switch_perf_msrs(struct vmx_vcpu *vmx);
+/* restricted.c */
+int vmx_restricted_create(struct okvm_vm *vm);
+void vmx_vm_destroy(struct okvm_vm *vm);
+bool vmx_must_emulate(struct okvm_vcpu *vcpu);
+void vmx_restricted_cr0(struct okvm_vcpu *vcpu);
+unsigned long vmx_flat_cr4(struct okvm_vcpu *vcpu, unsigned long cr4);
+unsigned long vmx_hide_task(struct okvm_vcpu *vcpu, unsigned long rflags);
+unsigned long vmx_show_task(struct okvm_vcpu *vcpu, unsigned long rflags);
+bool vmx_deliver_by_software(struct okvm_vcpu *vcpu, u8 vector, bool has_error, u32 error, u8 len);
 /* exit.c */
 void vmx_decode_exit(struct okvm_vcpu *vcpu, u32 reason, u32 vectoring);
 /* run.c */

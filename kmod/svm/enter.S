@@ -59,9 +59,13 @@ SYM_FUNC_START(svm_enter)
 	/* Clobbers ZF alone. */
 	VM_CLEAR_CPU_BUFFERS
 
-	vmload %rax
-	/* With IF set the host's interrupts end the guest's run. GIF holds them off here. */
+	/*
+	 * With IF set the host's interrupts end the guest's run. GIF holds them off here. Not right
+	 * before VMRUN: QEMU's TCG takes STI's shadow into the guest, whose first instruction then
+	 * comes before its interrupt.
+	 */
 	sti
+	vmload %rax
 	vmrun %rax
 	cli
 	vmsave %rax

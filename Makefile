@@ -25,6 +25,8 @@ help:
 	@echo 'make check-style  layout and rules of the sources; sparse, W=1, clang, kernel-doc, analyzer'
 	@echo 'make check-host   tests in the emulated machine only; TEST=word picks some'
 	@echo 'make compare      the same boot on okvm and on upstream kvm, in instructions'
+	@echo 'make bench        what exits, interrupts, faults and VMs cost on okvm and on upstream kvm'
+	@echo 'make bench-record the same into Documentation/, twice; make bench-limits: the counts of make check'
 	@echo 'make module       okvm.ko alone'
 	@echo 'make runner       runner/okvm alone'
 	@echo 'make selftests    the test programs'
@@ -34,6 +36,7 @@ help:
 	@echo
 	@echo 'KREL=<release>    kernel to build for; now: $(KREL)'
 	@echo 'HOST=<name>       host for the tests: $(notdir $(wildcard scripts/hosts/*)); now: $(HOST)'
+	@echo 'BOOT=runner       bench: also boot a Linux guest by it; or qemu, or both'
 	@echo 'HYPERVISOR=kvm    run the same tests on upstream kvm (check-host)'
 
 setup:
@@ -85,6 +88,23 @@ check-host: all selftests guest
 compare: all guest build/ticks
 	@scripts/compare $(kernel)
 
+# Times mean something on hosts that count instructions.
+bench bench-record bench-limits: HOST := $(if $(filter command% environment,$(origin HOST)),$(HOST),svm-counted)
+bench: all selftests guest build/ticks
+	@scripts/bench --host $(HOST) $(kernel) $(addprefix --hypervisor ,$(HYPERVISOR)) $(addprefix --boot ,$(BOOT))
+
+bench-record: all selftests guest build/ticks
+	@scripts/setup bench
+	@scripts/bench --host $(HOST) $(kernel) $(addprefix --hypervisor ,$(HYPERVISOR)) $(addprefix --boot ,$(BOOT)) \
+		--runs 2 --record
+
+bench-limits: all selftests
+	@scripts/bench --host $(HOST) $(kernel) --update-limits
+
+bench-plot:
+	@scripts/setup bench
+	@scripts/bench --plot
+
 install: all
 	install -D -m 755 runner/okvm $(DESTDIR)$(PREFIX)/bin/okvm
 	install -D -m 644 Documentation/okvm.1 $(DESTDIR)$(PREFIX)/share/man/man1/okvm.1
@@ -98,4 +118,4 @@ clean:
 	rm -rf build
 
 .PHONY: all help setup setup-check module runner selftests guest demo check check-unit check-style check-host
-.PHONY: compare install clean
+.PHONY: compare bench bench-record bench-limits bench-plot install clean

@@ -109,8 +109,6 @@ static enum okvm_exit_kind plain_kind(u32 code)
 		return EXIT_UNDEFINED;
 	case SVM_EXIT_SHUTDOWN:
 		return EXIT_TRIPLE_FAULT;
-	case (u32)SVM_EXIT_ERR:
-		return EXIT_FAIL_ENTRY;
 	default:
 		return EXIT_UNKNOWN;
 	}

@@ -97,6 +97,15 @@ static void host_machine_check(void)
 	do_machine_check(&regs);
 }
 
+/* The guest did not run. What was to be injected still is, and is put there anew. */
+static void entry_failed(struct okvm_vcpu *vcpu)
+{
+	svm_restore_state(to_svm(vcpu));
+	vcpu->exit.kind = EXIT_FAIL_ENTRY;
+	vcpu->exit.hw_reason = (u32)SVM_EXIT_ERR;
+	okvm_request(vcpu, REQ_EVENT);
+}
+
 static noinstr void switch_worlds(struct svm_enter *args)
 {
 	guest_state_enter();
@@ -130,11 +139,16 @@ void svm_run(struct okvm_vcpu *vcpu)
 	svm->enter.host_pa = page_to_phys(cpu->host);
 	svm->enter.spec_ctrl = x86_spec_ctrl_base | svm->spec_ctrl;
 	svm->enter.host_spec_ctrl = this_cpu_read(x86_spec_ctrl_current);
+	svm_keep_state(svm);
 
 	clgi();
 	switch_worlds(&svm->enter);
 	stgi();
 
+	if (unlikely(control->exit_code == (u32)SVM_EXIT_ERR)) {
+		entry_failed(vcpu);
+		return;
+	}
 	if (unlikely(control->exit_code == SVM_EXIT_EXCP_BASE + MC_VECTOR))
 		host_machine_check();
 	store_regs(vcpu, svm);

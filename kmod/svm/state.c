@@ -159,6 +159,17 @@ static void set_cr4(struct okvm_vcpu *vcpu, struct vmcb *vmcb)
 	intercept_if(vmcb, vmcb->save.cr4 != vcpu->cr4, INTERCEPT_CR4_READ);
 }
 
+/*
+ * LME does nothing until paging is on, which exits. QEMU's TCG takes it for the host's when such a
+ * guest exits without CR4.PAE, and leaves the host without paging.
+ */
+static void set_efer(struct okvm_vcpu *vcpu, struct vmcb *vmcb)
+{
+	u64 hidden = vcpu->efer & EFER_LMA ? 0 : EFER_LME;
+
+	vmcb->save.efer = (vcpu->efer & ~hidden) | EFER_SVME;
+}
+
 /** svm_set_cr - CR0, CR3, CR4 or EFER (CR_EFER) changed in @vcpu */
 void svm_set_cr(struct okvm_vcpu *vcpu, int cr)
 {
@@ -176,8 +187,43 @@ void svm_set_cr(struct okvm_vcpu *vcpu, int cr)
 		set_cr4(vcpu, vmcb);
 		break;
 	case CR_EFER:
-		vmcb->save.efer = vcpu->efer | EFER_SVME;
+		set_efer(vcpu, vmcb);
 		break;
 	}
 	svm_dirty(vmcb, CLEAN_CR);
+}
+
+/* What an entry looks at: only we can have made it wrong, and have dirtied it then. */
+#define CHECKED	(BIT(CLEAN_CR) | BIT(CLEAN_SEG) | BIT(CLEAN_DT))
+
+/**
+ * svm_keep_state - copy the guest's state before an entry that may fail
+ * @svm: the vCPU's part
+ *
+ * VMRUN that finds the state wrong leaves the host's in its place on QEMU's TCG, where user space
+ * could read it. Most entries change nothing that is checked, and pay one look.
+ */
+void svm_keep_state(struct svm_vcpu *svm)
+{
+	const struct vmcb_control_area *control = &svm->vmcb->control;
+	u32 event = control->event_inj & (SVM_EVTINJ_VALID | SVM_EVTINJ_TYPE_MASK);
+
+	if (likely((control->clean & CHECKED) == CHECKED &&
+		   event != (SVM_EVTINJ_VALID | SVM_EVTINJ_TYPE_EXEPT)))
+		return;
+	svm->kept.save = svm->vmcb->save;
+	svm->kept.int_ctl = control->int_ctl;
+	svm->kept.int_state = control->int_state;
+}
+
+/** svm_restore_state - after an entry that failed: the VMCB as before it, none of it cached */
+void svm_restore_state(struct svm_vcpu *svm)
+{
+	struct vmcb_control_area *control = &svm->vmcb->control;
+
+	svm->vmcb->save = svm->kept.save;
+	control->int_ctl = svm->kept.int_ctl;
+	control->int_state = svm->kept.int_state;
+	control->event_inj = control->exit_int_info = 0;
+	control->clean = 0;
 }

@@ -36,6 +36,11 @@ struct svm_vcpu {
 	bool nmi_step;		/* TF is ours: find the end of that IRET */
 	u64 iret_rip;
 	u64 nmi_step_rflags;	/* the guest's TF and RF under nmi_step */
+	/* As before the last entry that may have failed. */
+	struct {
+		struct vmcb_save_area save;
+		u32 int_ctl, int_state;
+	} kept;
 };
 
 /* A CPU's part. */
@@ -101,6 +106,8 @@ int svm_cpl(struct okvm_vcpu *vcpu);
 void svm_get_table(struct okvm_vcpu *vcpu, struct kvm_dtable *dt, bool idt);
 void svm_set_table(struct okvm_vcpu *vcpu, const struct kvm_dtable *dt, bool idt);
 void svm_set_cr(struct okvm_vcpu *vcpu, int cr);
+void svm_keep_state(struct svm_vcpu *svm);
+void svm_restore_state(struct svm_vcpu *svm);
 /* interrupts.c */
 void svm_inject_exception(struct okvm_vcpu *vcpu);
 void svm_inject_irq(struct okvm_vcpu *vcpu);

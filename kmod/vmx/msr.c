@@ -261,6 +261,9 @@ int vmx_set_msr(struct okvm_vcpu *vcpu, u32 index, u64 data)
 	int slot = lazy_slot(index);
 
 	if (slot >= 0) {
+		/* SYSCALL's flags: the upper half is reserved, and writing it would fault here. */
+		if (slot == LAZY_SFMASK && upper_32_bits(data))
+			return 1;
 		vmx->lazy[slot] = data;
 		vmx_lazy_msrs_changed(vcpu);
 	} else if (unlikely(vmx->restricted.real) && index == MSR_IA32_SYSENTER_CS) {

@@ -154,6 +154,28 @@ struct okvm_backend {
 	void (*dump)(struct okvm_vcpu *vcpu);
 };
 
+/* The operations that both vendors have, under the names that they have there: vmx_run, svm_run. */
+#define BACKEND_OPERATIONS(vendor)								\
+	.name = #vendor, .supported = vendor##_supported, .setup = vendor##_setup,		\
+	.unsetup = vendor##_unsetup, .cpu_enable = vendor##_cpu_enable,				\
+	.cpu_disable = vendor##_cpu_disable, .vcpu_create = vendor##_vcpu_create,		\
+	.vcpu_destroy = vendor##_vcpu_destroy, .vcpu_reset = vendor##_vcpu_reset,		\
+	.vcpu_load = vendor##_vcpu_load, .vcpu_put = vendor##_vcpu_put, .run = vendor##_run,	\
+	.cache_reg = vendor##_cache_reg, .get_segment = vendor##_get_segment,			\
+	.set_segment = vendor##_set_segment, .cpl = vendor##_cpl,				\
+	.get_table = vendor##_get_table, .set_table = vendor##_set_table,			\
+	.set_cr = vendor##_set_cr, .set_root = vendor##_set_root,				\
+	.get_msr = vendor##_get_msr, .set_msr = vendor##_set_msr,				\
+	.set_tsc = vendor##_set_tsc, .set_debug = vendor##_set_debug,				\
+	.set_cpuid = vendor##_set_cpuid, .inject_exception = vendor##_inject_exception,		\
+	.inject_irq = vendor##_inject_irq, .inject_nmi = vendor##_inject_nmi,			\
+	.cancel_injection = vendor##_cancel_injection, .irq_allowed = vendor##_irq_allowed,	\
+	.nmi_allowed = vendor##_nmi_allowed, .want_window = vendor##_want_window,		\
+	.get_shadow = vendor##_get_shadow, .set_shadow = vendor##_set_shadow,			\
+	.set_nmi_mask = vendor##_set_nmi_mask, .get_nmi_mask = vendor##_get_nmi_mask,		\
+	.set_tpr_limit = vendor##_set_tpr_limit, .flush_tlb = vendor##_flush_tlb,		\
+	.dump = vendor##_dump
+
 #define CR_EFER	16	/* for set_cr */
 
 /* Calls on hot paths go through these static calls; the rest through okvm_backend->op(). */

@@ -5,6 +5,7 @@
 #include <linux/module.h>
 #include <linux/slab.h>
 #include <asm/nospec-branch.h>
+#include <asm/reboot.h>
 
 #include "cpu.h"
 #include "mmu/pte.h"
@@ -82,13 +83,37 @@ static int alloc_cpus(void)
 	return 0;
 }
 
-static void svm_unsetup(void)
+static void turn_off(u64 efer)
+{
+	wrmsrl(MSR_VM_HSAVE_PA, 0);
+	stgi();
+	wrmsrl(MSR_EFER, efer & ~EFER_SVME);
+}
+
+/* The next kernel must find the hardware free, and INIT not held off by GIF; any context. */
+static void emergency(void)
+{
+	u64 efer;
+
+	okvm_rebooting = true;
+	rdmsrl(MSR_EFER, efer);
+	if (efer & EFER_SVME)
+		turn_off(efer);
+}
+
+static void free_parts(void)
 {
 	free_cpus();
 	if (svm_iopm)
 		__free_pages(svm_iopm, IOPM_ORDER);
 	if (svm_msrpm)
 		svm_msr_unsetup();
+}
+
+static void svm_unsetup(void)
+{
+	cpu_emergency_unregister_virt_callback(emergency);
+	free_parts();
 }
 
 static int svm_setup(void)
@@ -114,10 +139,11 @@ static int svm_setup(void)
 	if (!err)
 		err = alloc_cpus();
 	if (err) {
-		svm_unsetup();
+		free_parts();
 		return err;
 	}
 	memset(page_address(svm_iopm), 0xff, PAGE_SIZE << IOPM_ORDER);
+	cpu_emergency_register_virt_callback(emergency);
 	return 0;
 }
 
@@ -144,11 +170,8 @@ static void svm_cpu_disable(void)
 
 	svm_drop_tsc_aux();
 	rdmsrl(MSR_EFER, efer);
-	if (!(efer & EFER_SVME))
-		return;
-	wrmsrl(MSR_VM_HSAVE_PA, 0);
-	stgi();
-	wrmsrl(MSR_EFER, efer & ~EFER_SVME);
+	if (efer & EFER_SVME)
+		turn_off(efer);
 }
 
 static int svm_vcpu_create(struct okvm_vcpu *vcpu)

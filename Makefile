@@ -38,6 +38,7 @@ help:
 	@echo 'HOST=<name>       host for the tests: $(notdir $(wildcard scripts/hosts/*)); now: $(HOST)'
 	@echo 'BOOT=runner       bench: also boot a Linux guest by it; or qemu, or both'
 	@echo 'HYPERVISOR=kvm    run the same tests on upstream kvm (check-host)'
+	@echo 'ARGS="name=value" parameters of the module (check-host)'
 
 setup:
 	@KREL=$(if $(kernel),$(KREL)) scripts/setup
@@ -83,7 +84,8 @@ check-style:
 	@scripts/check style static
 
 check-host: all selftests guest
-	@scripts/check --host $(HOST) $(kernel) $(addprefix --hypervisor ,$(HYPERVISOR)) $(addprefix --test ,$(TEST)) host
+	@scripts/check --host $(HOST) $(kernel) $(addprefix --hypervisor ,$(HYPERVISOR)) \
+		--hypervisor-args='$(ARGS)' $(addprefix --test ,$(TEST)) host
 
 compare: all guest build/ticks
 	@scripts/compare $(kernel)

@@ -41,6 +41,7 @@ enum okvm_exit_kind {
 	EXIT_TRIPLE_FAULT,
 	EXIT_EMULATE,		/* let the emulator have it */
 	EXIT_TPR_BELOW,
+	EXIT_TIMER,		/* the moment of set_timer has come */
 	EXIT_FAIL_ENTRY,
 	EXIT_UNKNOWN,
 	EXIT_KINDS
@@ -95,6 +96,8 @@ struct okvm_exit {
  * @set_root: the second-level root table's physical address
  * @get_msr, @set_msr: 0, or 1: not this backend's; the value has been checked
  * @set_tsc: vcpu->tsc changed
+ * @set_timer: exit when the host's TSC is at @tsc, or before if it is past it; 0: do not; false:
+ *	it cannot wait so long; with okvm_hw.guest_timer only; preemption on or off
  * @set_debug: vcpu->dbg changed: DR7, and what a debugger in user space wants to see
  * @set_cpuid: the guest's CPUID changed
  * @inject_exception, @inject_irq, @inject_nmi: deliver vcpu->ev's at the next entry
@@ -135,6 +138,7 @@ struct okvm_backend {
 	int (*get_msr)(struct okvm_vcpu *vcpu, u32 index, u64 *data);
 	int (*set_msr)(struct okvm_vcpu *vcpu, u32 index, u64 data);
 	void (*set_tsc)(struct okvm_vcpu *vcpu);
+	bool (*set_timer)(struct okvm_vcpu *vcpu, u64 tsc);
 	void (*set_debug)(struct okvm_vcpu *vcpu);
 	void (*set_cpuid)(struct okvm_vcpu *vcpu);
 
@@ -197,6 +201,7 @@ struct okvm_hw {
 	bool nx_huge_pages;		/* an instruction fetch must not meet a large leaf */
 	u8 max_leaf_level;		/* LEVEL_*: the largest leaf of the second-level table */
 	bool nx;
+	bool guest_timer;		/* the backend has set_timer */
 	bool tsc_scaling;
 	u8 tsc_frac_bits;
 	u64 tsc_max_ratio;

@@ -357,6 +357,13 @@ static int handle_emulate(struct okvm_vcpu *vcpu)
 	return okvm_emulate_instruction(vcpu, 0, false);
 }
 
+static int handle_timer(struct okvm_vcpu *vcpu)
+{
+	okvm_count(vcpu, timer_exits);
+	okvm_lapic_timer_expired(vcpu);
+	return RESUME_GUEST;
+}
+
 static int resume(struct okvm_vcpu *vcpu)
 {
 	return RESUME_GUEST;
@@ -387,6 +394,7 @@ static int (*const handlers[EXIT_KINDS])(struct okvm_vcpu *vcpu) = {
 	[EXIT_TRIPLE_FAULT] = handle_triple_fault,
 	[EXIT_EMULATE] = handle_emulate,
 	[EXIT_TPR_BELOW] = handle_window,
+	[EXIT_TIMER] = handle_timer,
 	[EXIT_FAIL_ENTRY] = handle_fail_entry,
 	[EXIT_UNKNOWN] = handle_unknown,
 };
@@ -419,6 +427,8 @@ int okvm_handle_exit(struct okvm_vcpu *vcpu)
 		return handle_cpuid(vcpu);
 	case EXIT_IRQ_WINDOW:
 		return handle_window(vcpu);
+	case EXIT_TIMER:
+		return handle_timer(vcpu);
 	default:
 		return handlers[vcpu->exit.kind](vcpu);
 	}

@@ -58,6 +58,7 @@ bool okvm_vcpu_has_work(struct okvm_vcpu *vcpu)
  */
 static void sleep_until_work(struct okvm_vcpu *vcpu)
 {
+	okvm_lapic_timer_moves(vcpu);
 	prepare_to_rcuwait(&vcpu->wait);
 	for (;;) {
 		set_current_state(TASK_INTERRUPTIBLE);
@@ -78,6 +79,7 @@ static int block(struct okvm_vcpu *vcpu)
 	if (vcpu->mp_state == KVM_MP_STATE_HALTED && okvm_vcpu_has_work(vcpu)) {
 		clear_bit(REQ_UNHALT, &vcpu->requests);
 		vcpu->mp_state = KVM_MP_STATE_RUNNABLE;
+		okvm_lapic_timer_moves(vcpu);
 		okvm_count(vcpu, halt_wakeup);
 	}
 	return 1;

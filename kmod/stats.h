@@ -11,7 +11,7 @@
 	X(irq_exits) X(host_state_reload) X(fpu_reload) X(insn_emulation) X(insn_emulation_fail) \
 	X(hypercalls) X(irq_injections) X(nmi_injections) X(pf_fixed) X(pf_guest) X(tlb_flush) \
 	X(invlpg) X(req_event) X(preemption_reported) X(remote_tlb_flush) X(mmu_pde_zapped) \
-	X(cpuid_exits) X(msr_exits) X(cr_exits) X(fault_exits)
+	X(cpuid_exits) X(msr_exits) X(cr_exits) X(fault_exits) X(timer_exits)
 
 #define X(name) STAT_##name,
 enum okvm_stat { OKVM_STATS(X) OKVM_NR_STATS };

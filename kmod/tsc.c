@@ -79,6 +79,7 @@ static void set_offset(struct okvm_vcpu *vcpu, u64 offset, u64 value, u64 ns)
 		return;
 	WRITE_ONCE(vcpu->tsc.offset, offset);
 	okvm_backend->set_tsc(vcpu);
+	okvm_lapic_tsc_changed(vcpu);
 	okvm_request(vcpu, REQ_MASTERCLOCK);
 	okvm_request(vcpu, REQ_CLOCK_UPDATE);
 }
@@ -93,6 +94,7 @@ static int set_khz(struct okvm_vcpu *vcpu, u32 khz)
 	vcpu->tsc.khz = khz;
 	vcpu->msrs->tsc_ratio = ratio;
 	okvm_backend->set_tsc(vcpu);
+	okvm_lapic_tsc_changed(vcpu);
 	okvm_request(vcpu, REQ_MASTERCLOCK);
 	okvm_request(vcpu, REQ_CLOCK_UPDATE);
 	return 0;

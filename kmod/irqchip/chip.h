@@ -50,6 +50,8 @@ struct okvm_lapic {
 	struct lapic apic;
 	struct okvm_vcpu *vcpu;			/* C */
 	struct hrtimer timer;
+	bool hw_timer;				/* U: the backend's timer runs instead, */
+	u64 hw_tsc;				/* U: until the host's TSC is there */
 	unsigned long events;			/* A: bits of enum lapic_event */
 	u8 sipi_vector;				/* A: valid with EVENT_SIPI */
 	unsigned int turns;			/* A: lowest-priority messages taken */
@@ -160,6 +162,7 @@ void lapic_map_free(struct okvm_irqchip *chip);
 
 /* timer.c */
 void lapic_timer_create(struct okvm_lapic *l);
+void lapic_timer_look(struct okvm_lapic *l);
 
 /* pit_timer.c */
 long pit_create(struct okvm_vm *vm, u32 flags);

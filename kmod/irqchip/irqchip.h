@@ -27,6 +27,10 @@ bool okvm_irq_pending(struct okvm_vcpu *vcpu);
 int okvm_irq_take(struct okvm_vcpu *vcpu);
 /* The vCPU's thread runs on another CPU than before: its timer comes along. Preemption off. */
 void okvm_lapic_migrated(struct okvm_vcpu *vcpu);
+/* The backend's timer has expired; the vCPU sleeps, or goes on; its TSC was set. */
+void okvm_lapic_timer_expired(struct okvm_vcpu *vcpu);
+void okvm_lapic_timer_moves(struct okvm_vcpu *vcpu);
+void okvm_lapic_tsc_changed(struct okvm_vcpu *vcpu);
 /* INIT or SIPI is latched and can act now (any thread); act on it (vCPU thread). */
 bool okvm_lapic_events_pending(struct okvm_vcpu *vcpu);
 void okvm_lapic_accept_events(struct okvm_vcpu *vcpu);

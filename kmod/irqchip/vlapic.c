@@ -214,6 +214,8 @@ static int get_deadline(struct okvm_vcpu *vcpu, u64 *data)
 	const struct lapic *l = vcpu->lapic ? &vcpu->lapic->apic : NULL;
 
 	*data = 0;
+	if (l)
+		lapic_timer_look(vcpu->lapic);
 	if (l && l->mode != LAPIC_OFF && lapic_timer_mode(l) == TIMER_DEADLINE)
 		*data = READ_ONCE(l->timer.deadline);
 	return 0;
@@ -362,6 +364,7 @@ long irqchip_get_lapic(struct okvm_vcpu *vcpu, void *arg)
 {
 	if (!vcpu->lapic)
 		return -EINVAL;
+	lapic_timer_look(vcpu->lapic);
 	lapic_save(&vcpu->lapic->apic, arg, false);
 	return 0;
 }

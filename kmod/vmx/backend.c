@@ -320,4 +320,5 @@ static void vmx_vcpu_put(struct okvm_vcpu *vcpu)
 const struct okvm_backend okvm_vmx_backend = {
 	BACKEND_OPERATIONS(vmx),
 	.vm_destroy = vmx_vm_destroy,
+	.set_timer = vmx_set_timer,
 };

@@ -24,6 +24,7 @@ FEATURE_PARAM(ept_huge, "2 MiB and 1 GiB pages in EPT");
 FEATURE_PARAM(tpr_shadow, "CR8 without exits");
 FEATURE_PARAM(ple, "exits on PAUSE loops");
 FEATURE_PARAM(tsc_scaling, "guest TSC rates other than the host's");
+FEATURE_PARAM(preemption_timer, "the local APIC's timer without a host timer");
 FEATURE_PARAM(rdtscp, "RDTSCP and RDPID for guests");
 FEATURE_PARAM(invpcid, "INVPCID for guests");
 FEATURE_PARAM(xsaves, "XSAVES for guests");
@@ -161,6 +162,34 @@ static bool option(u64 cap, u32 bit, bool wanted, u32 *field)
 	return true;
 }
 
+/*
+ * CPUs whose preemption timer counts at another rate than they say (Intel's specification updates
+ * of Nehalem, Westmere and an early Ivy Bridge), by CPUID 1's EAX.
+ */
+static const u32 slow_timers[] = {
+	0x106a0, 0x106a1, 0x106a4, 0x106a5, 0x106e5, 0x20652, 0x20655, 0x206e6, 0x306a8,
+};
+
+static bool timer_counts_right(void)
+{
+	u32 signature = cpuid_eax(1) & 0xfff3fff;
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(slow_timers); i++)
+		if (signature == slow_timers[i])
+			return false;
+	return boot_cpu_has(X86_FEATURE_CONSTANT_TSC) && tsc_khz;
+}
+
+static void find_timer(struct vmx_features *f, u64 pin)
+{
+	u64 misc = capability(MSR_IA32_VMX_MISC);
+	bool wanted = use_preemption_timer && timer_counts_right();
+
+	f->timer = option(pin, PIN_BASED_VMX_PREEMPTION_TIMER, wanted, &f->pin);
+	f->timer_shift = vmx_misc_preemption_timer_rate(misc);
+}
+
 static bool find_primary(struct vmx_features *f)
 {
 	u64 pin = control_capability(MSR_IA32_VMX_PINBASED_CTLS, MSR_IA32_VMX_TRUE_PINBASED_CTLS);
@@ -170,6 +199,7 @@ static bool find_primary(struct vmx_features *f)
 	if (!require(pin, pin_needs, &f->pin) || !require(cpu, cpu_needs, &f->cpu) ||
 	    !require(cpu, cpu_windows, &windows) || !require_clear(cpu, cpu_must_clear))
 		return false;
+	find_timer(f, pin);
 	/* Chosen vCPU by vCPU: only with the local APIC in the kernel. */
 	f->tpr_shadow = use_tpr_shadow && can_set(cpu, CPU_BASED_TPR_SHADOW);
 	f->pin |= lower_32_bits(pin);
@@ -246,6 +276,7 @@ static void tell_common_code(const struct vmx_features *f)
 	okvm_hw.nx_huge_pages = boot_cpu_has_bug(X86_BUG_ITLB_MULTIHIT) && !cpu_mitigations_off();
 	okvm_hw.nrip = true;
 	okvm_hw.decode_assist = true;
+	okvm_hw.guest_timer = f->timer;
 	okvm_hw.tsc_scaling = f->tsc_scaling;
 	okvm_hw.tsc_frac_bits = 48;
 	okvm_hw.tsc_max_ratio = ~0ull;
@@ -361,6 +392,7 @@ static void write_controls(struct vmx_vcpu *vmx, bool lapic)
 		vmcs_write(TPR_THRESHOLD, 0);
 	}
 	vmx->tpr_threshold = vmx->tpr_limit = 0;
+	vmx->timer_idle = false;
 }
 
 /* Fields that nobody writes again. */
@@ -450,6 +482,24 @@ void vmx_set_tsc(struct okvm_vcpu *vcpu)
 	vmcs_write(TSC_OFFSET, vcpu->tsc.offset);
 	if (vmx_features.tsc_scaling)
 		vmcs_write(TSC_MULTIPLIER, okvm_tsc_to_guest_scale(vcpu) ?: BIT_ULL(48));
+}
+
+/**
+ * vmx_set_timer - leave the guest at a moment
+ * @vcpu: the vCPU
+ * @tsc: the host's TSC then; 0: do not
+ *
+ * Return: false: the timer's 32 bits do not reach so far.
+ */
+bool vmx_set_timer(struct okvm_vcpu *vcpu, u64 tsc)
+{
+	u64 now = rdtsc(), ticks = tsc > now ? tsc - now : 0;
+
+	/* One is for the rounding up. */
+	if (ticks >> vmx_features.timer_shift >= U32_MAX)
+		tsc = 0;
+	to_vmx(vcpu)->timer_tsc = tsc;
+	return tsc;
 }
 
 /** vmx_set_debug - who has the debug registers, and what a debugger in user space wants */

@@ -269,6 +269,10 @@ void vmx_decode_exit(struct okvm_vcpu *vcpu, u32 reason, u32 vectoring)
 		vmx_control(vmx, CPU_BASED_NMI_WINDOW_EXITING, false);
 		exit->kind = EXIT_NMI_WINDOW;
 		break;
+	case EXIT_REASON_PREEMPTION_TIMER:
+		/* It also ends when nobody has set it, every few minutes. */
+		exit->kind = vmx->timer_tsc && rdtsc() >= vmx->timer_tsc ? EXIT_TIMER : EXIT_NONE;
+		break;
 	case EXIT_REASON_TASK_SWITCH:
 		decode_task_switch(vcpu, vectoring);
 		break;

@@ -253,6 +253,32 @@ static void fetch_tpr(struct okvm_vcpu *vcpu, u8 before)
 		okvm_lapic_set_tpr(vcpu, now);
 }
 
+/*
+ * The timer counts in the guest only: how far it has to go is known now. It goes down whenever the
+ * bit above TSC[timer_shift - 1:0] changes. Rounded so that the guest never is early.
+ *
+ * Return: false: the time is up.
+ */
+static bool load_timer(struct vmx_vcpu *vmx)
+{
+	u8 shift = vmx_features.timer_shift;
+	u64 now, until = vmx->timer_tsc;
+
+	if (likely(!until)) {
+		if (!vmx->timer_idle)
+			vmcs_write(VMX_PREEMPTION_TIMER_VALUE, U32_MAX);
+		vmx->timer_idle = true;
+		return true;
+	}
+	now = rdtsc();
+	if (unlikely(now >= until))
+		return false;
+	until = (until + BIT_ULL(shift) - 1) >> shift;
+	vmcs_write(VMX_PREEMPTION_TIMER_VALUE, min_t(u64, until - (now >> shift), U32_MAX));
+	vmx->timer_idle = false;
+	return true;
+}
+
 static void put_registers(struct okvm_vcpu *vcpu)
 {
 	unsigned int dirty = vcpu->regs_dirty;
@@ -364,6 +390,10 @@ void vmx_run(struct okvm_vcpu *vcpu)
 	if (unlikely(READ_ONCE(okvm_rebooting))) {
 		okvm_request(vcpu, REQ_DEAD);
 		vcpu->exit.kind = EXIT_NONE;
+		return;
+	}
+	if (vmx_features.timer && unlikely(!load_timer(vmx))) {
+		vcpu->exit.kind = EXIT_TIMER;
 		return;
 	}
 	if (unlikely(vmx_must_emulate(vcpu))) {

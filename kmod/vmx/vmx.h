@@ -44,6 +44,7 @@
  * @tpr_shadow: CR8 without exits
  * @ple: PAUSE loops exit
  * @tsc_scaling: the guest's TSC may run at another rate
+ * @timer: the preemption timer, which counts every 2^@timer_shift ticks of the TSC
  * @rdtscp, @invpcid, @xsaves: the instructions can be given to a guest
  * @wbinvd: WBINVD exits
  * @encls: ENCLS exits
@@ -55,7 +56,8 @@ struct vmx_features {
 	u32 pin, cpu, cpu2, exit, entry;
 	u32 revision;
 	bool vpid, invvpid_one, invept_one, ept_ad;
-	bool tpr_shadow, ple, tsc_scaling;
+	bool tpr_shadow, ple, tsc_scaling, timer;
+	u8 timer_shift;
 	bool rdtscp, invpcid, xsaves, wbinvd, encls, perf;
 	bool unrestricted;
 	u64 cr0_on, cr4_on;
@@ -119,6 +121,8 @@ struct vmx_restricted {
  * @soft_len: length of the instruction that a software exception belongs to
  * @pdptes_stale: PAE paging's first four entries are to be read before the next entry
  * @in_guest_state: the guest's lazy MSRs, KERNEL_GS_BASE and the host's bases are in place
+ * @timer_tsc: leave the guest when the host's TSC is there; 0: never
+ * @timer_idle: the VMCS's timer value is as far away as can be
  * @lazy: the guest's lazy MSRs
  * @kernel_gs_base: the guest's, while not @in_guest_state
  * @host: user space's segments and bases, and what the VMCS has as the host's
@@ -146,6 +150,8 @@ struct vmx_vcpu {
 	struct vmx_restricted restricted;
 	u32 soft_len;
 	bool pdptes_stale;
+	u64 timer_tsc;
+	bool timer_idle;
 	bool in_guest_state;
 	u64 lazy[LAZY_MSRS];
 	u64 kernel_gs_base;
@@ -174,6 +180,7 @@ void vmx_control(struct vmx_vcpu *vmx, u32 bit, bool on);
 void vmx_intercept_exception(struct vmx_vcpu *vmx, u8 vector, bool on);
 void vmx_set_root(struct okvm_vcpu *vcpu, u64 root_hpa);
 void vmx_set_tsc(struct okvm_vcpu *vcpu);
+bool vmx_set_timer(struct okvm_vcpu *vcpu, u64 tsc);
 void vmx_set_debug(struct okvm_vcpu *vcpu);
 void vmx_set_cpuid(struct okvm_vcpu *vcpu);
 void vmx_flush_tlb(struct okvm_vcpu *vcpu);

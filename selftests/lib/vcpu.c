@@ -254,3 +254,27 @@ void vcpu_drop_to_user(struct vcpu *vcpu)
 	vcpu_set_sregs(vcpu, &sregs);
 	vcpu_set_regs(vcpu, &regs);
 }
+
+uint64_t vcpu_stat(struct vcpu *vcpu, const char *name)
+{
+	int fd = ioctl_ok(vcpu->fd, KVM_GET_STATS_FD, NULL);
+	struct kvm_stats_header head;
+	uint64_t value = ~0ul;
+	struct {
+		struct kvm_stats_desc desc;
+		char name[64];
+	} d;
+	uint32_t i, size;
+
+	TEST_ASSERT_EQ(read(fd, &head, sizeof(head)), sizeof(head));
+	size = sizeof(d.desc) + head.name_size;
+	TEST_ASSERT(head.name_size <= sizeof(d.name), "names of %u bytes", head.name_size);
+	for (i = 0; i < head.num_desc; i++) {
+		TEST_ASSERT_EQ(pread(fd, &d, size, head.desc_offset + i * size), size);
+		if (!strcmp(d.name, name))
+			TEST_ASSERT_EQ(pread(fd, &value, sizeof(value),
+					     head.data_offset + d.desc.offset), sizeof(value));
+	}
+	close(fd);
+	return value;
+}

@@ -38,6 +38,14 @@ bool host_is_tcg(void)
 	return !memcmp(&r[1], "TCGTCGTCGTCG", 12);
 }
 
+bool host_has_vmx(void)
+{
+	uint32_t r[4];
+
+	guest_cpuid(1, 0, r);
+	return r[2] & 1u << 5;
+}
+
 int kvm_open(void)
 {
 	int fd = open(kvm_path(), O_RDWR | O_CLOEXEC);

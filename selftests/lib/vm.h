@@ -80,6 +80,9 @@ bool kvm_is_okvm(void);
 /** host_is_tcg() - the host is emulated by QEMU, whose SVM has gaps that tests must skip */
 bool host_is_tcg(void);
 
+/** host_has_vmx() - VMX is what guests run on here */
+bool host_has_vmx(void);
+
 /** kvm_open() - a new system fd */
 int kvm_open(void);
 
@@ -192,6 +195,9 @@ void vcpu_stop(struct vcpu *vcpu);
 
 /** vcpu_describe() - diagnostics: the last exit and where the guest is */
 void vcpu_describe(struct vcpu *vcpu);
+
+/** vcpu_stat() - a number of KVM_GET_STATS_FD by its name; ~0 if there is none of that name */
+uint64_t vcpu_stat(struct vcpu *vcpu, const char *name);
 
 /** kvm_supported_cpuid() - GET_SUPPORTED_CPUID; free() it */
 struct kvm_cpuid2 *kvm_supported_cpuid(void);

@@ -777,9 +777,12 @@ void okvm_emulate_event(struct okvm_vcpu *vcpu, u8 vector, bool has_error, u32 e
 /* Outside 64-bit code the upper half of RIP does not exist. */
 static unsigned long next_rip(struct okvm_vcpu *vcpu, unsigned int len)
 {
-	unsigned long rip = okvm_rip(vcpu) + len;
+	unsigned long rip = okvm_rip(vcpu), next = rip + len;
 
-	return okvm_64bit_code(vcpu) ? rip : (u32)rip;
+	/* Seldom does it come to that, and the code segment need not be read. */
+	if (likely(!((rip ^ next) >> 32)))
+		return next;
+	return okvm_64bit_code(vcpu) ? next : (u32)next;
 }
 
 /**

@@ -129,11 +129,13 @@ static int vmx_setup(void)
 	__set_bit(0, vpids);
 	rdmsrl(MSR_EFER, okvm_hw.host_efer);
 	cpu_emergency_register_virt_callback(emergency);
+	vmx_count_setup();
 	return 0;
 }
 
 static void vmx_unsetup(void)
 {
+	vmx_count_unsetup();
 	cpu_emergency_unregister_virt_callback(emergency);
 	free_parts();
 }

@@ -374,6 +374,32 @@ static void prepare(struct okvm_vcpu *vcpu)
 	vmx->enter.host_spec = this_cpu_read(x86_spec_ctrl_current);
 }
 
+/*
+ * Can the exit have come while an event was being delivered? Those of instructions cannot: the
+ * field would say so, and costs a read.
+ */
+static bool may_interrupt_delivery(u32 reason)
+{
+	switch ((u16)reason) {
+	case EXIT_REASON_CPUID:
+	case EXIT_REASON_HLT:
+	case EXIT_REASON_IO_INSTRUCTION:
+	case EXIT_REASON_MSR_READ:
+	case EXIT_REASON_MSR_WRITE:
+	case EXIT_REASON_CR_ACCESS:
+	case EXIT_REASON_VMCALL:
+	case EXIT_REASON_PAUSE_INSTRUCTION:
+	case EXIT_REASON_EXTERNAL_INTERRUPT:
+	case EXIT_REASON_PREEMPTION_TIMER:
+	case EXIT_REASON_INTERRUPT_WINDOW:
+	case EXIT_REASON_NMI_WINDOW:
+	case EXIT_REASON_TPR_BELOW_THRESHOLD:
+		return false;
+	default:
+		return true;
+	}
+}
+
 /**
  * vmx_run - enter the guest, leave it, describe why
  * @vcpu: the vCPU, loaded
@@ -414,6 +440,7 @@ void vmx_run(struct okvm_vcpu *vcpu)
 		return;
 	}
 	reason = vmcs_read(VM_EXIT_REASON);
+	vmx_count_exit(vmx, reason);
 	handle_host_event(reason);
 	if (unlikely(reason & VMX_EXIT_REASONS_FAILED_VMENTRY)) {
 		entry_failed(vcpu, reason);
@@ -422,7 +449,7 @@ void vmx_run(struct okvm_vcpu *vcpu)
 	vmx->enter.launched = true;
 	if (shadow)
 		fetch_tpr(vcpu, tpr);
-	vectoring = vmcs_read(IDT_VECTORING_INFO_FIELD);
+	vectoring = may_interrupt_delivery(reason) ? vmcs_read(IDT_VECTORING_INFO_FIELD) : 0;
 	vmx_take_back_events(vcpu, vectoring);
 	vmx_decode_exit(vcpu, reason, vectoring);
 	vmx->l1d_dirty |= !is_plain(vcpu->exit.kind);

@@ -130,6 +130,7 @@ struct vmx_restricted {
  * @autoload_n: how many of them
  * @spec_ctrl: the guest's
  * @l1d_dirty: the host's data may be in the L1D cache
+ * @counted: accesses of the VMCS since the last exit, and its reason; see count.c
  */
 struct vmx_vcpu {
 	void *vmcs;
@@ -164,6 +165,13 @@ struct vmx_vcpu {
 	u32 autoload_n;
 	u64 spec_ctrl;
 	bool l1d_dirty;
+#ifdef OKVM_VMX_COUNT
+	struct {
+		bool any;
+		u16 reason;
+		u64 reads, writes;
+	} counted;
+#endif
 };
 
 static inline struct vmx_vcpu *to_vmx(struct okvm_vcpu *vcpu)
@@ -231,6 +239,16 @@ unsigned long vmx_flat_cr4(struct okvm_vcpu *vcpu, unsigned long cr4);
 unsigned long vmx_hide_task(struct okvm_vcpu *vcpu, unsigned long rflags);
 unsigned long vmx_show_task(struct okvm_vcpu *vcpu, unsigned long rflags);
 bool vmx_deliver_by_software(struct okvm_vcpu *vcpu, u8 vector, bool has_error, u32 error, u8 len);
+/* count.c */
+#ifdef OKVM_VMX_COUNT
+void vmx_count_setup(void);
+void vmx_count_unsetup(void);
+void vmx_count_exit(struct vmx_vcpu *vmx, u32 reason);
+#else
+static inline void vmx_count_setup(void) { }
+static inline void vmx_count_unsetup(void) { }
+static inline void vmx_count_exit(struct vmx_vcpu *vmx, u32 reason) { }
+#endif
 /* exit.c */
 void vmx_decode_exit(struct okvm_vcpu *vcpu, u32 reason, u32 vectoring);
 /* run.c */

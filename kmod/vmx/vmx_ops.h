@@ -12,6 +12,12 @@
 
 void vmx_op_failed(const char *what, unsigned long operand);
 
+#ifdef OKVM_VMX_COUNT
+void vmx_count_access(bool write);
+#else
+static inline void vmx_count_access(bool write) { }
+#endif
+
 /* CF: no current VMCS, or an invalid operand. ZF: the VMCS's error field says why. */
 #define VMX_OP(insn, failed, ...)						\
 	asm volatile("1: " insn "\n\tsetbe %b[bad]\n2:\n\t" _ASM_EXTABLE(1b, 2b)	\
@@ -24,6 +30,7 @@ static __always_inline unsigned long vmcs_read(unsigned long field)
 	unsigned long value = 0;
 	bool bad = true;
 
+	vmx_count_access(false);
 	asm volatile("1: vmread %[field], %[value]\n\tsetbe %b[bad]\n2:\n\t" _ASM_EXTABLE(1b, 2b)
 		     : [value] "+r"(value), [bad] "+q"(bad)
 		     : [field] "r"(field)
@@ -37,6 +44,7 @@ static __always_inline void vmcs_write(unsigned long field, unsigned long value)
 {
 	bool bad = true;
 
+	vmx_count_access(true);
 	VMX_OP("vmwrite %[value], %[field]", bad, [field] "r"(field), [value] "r"(value));
 	if (unlikely(bad))
 		vmx_op_failed("VMWRITE", field);

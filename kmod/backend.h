@@ -42,6 +42,8 @@ enum okvm_exit_kind {
 	EXIT_EMULATE,		/* let the emulator have it */
 	EXIT_TPR_BELOW,
 	EXIT_TIMER,		/* the moment of set_timer has come */
+	EXIT_APIC_WRITE,	/* the CPU has written a register of the local APIC */
+	EXIT_EOI,		/* it has ended the service of a vector */
 	EXIT_FAIL_ENTRY,
 	EXIT_UNKNOWN,
 	EXIT_KINDS
@@ -65,6 +67,7 @@ struct okvm_exit {
 		struct { u8 dr, reg; bool write, decoded; } dr;
 		struct { u8 vector; u32 error; u64 address; } exception;
 		struct { u64 address; bool decoded; } invlpg;
+		struct { u16 reg; u8 vector; } apic;
 		struct { u16 selector; u8 reason; bool has_error; u32 error; u8 idt_vector; } task;
 	};
 };
@@ -106,6 +109,11 @@ struct okvm_exit {
  * @want_window: exit as soon as an interrupt (or NMI) is allowed
  * @get_shadow, @set_shadow: KVM_X86_SHADOW_INT_*
  * @get_nmi_mask, @set_nmi_mask: does an NMI handler run?
+ * @set_apicv: enum okvm_apicv: have the CPU work on the local APIC's registers, or not; this, and
+ *	the next three, with okvm_hw.apicv only
+ * @set_eoi_exits: okvm_lapic_eoi_exits() changed
+ * @posted_requests: where others post interrupts, LAPIC_POSTED_BYTES; not loaded
+ * @notify: something has been posted: wake the vCPU, or have it see it in the guest; any context
  * @set_tpr_limit: exit when the guest lowers its TPR: it holds back vector @irr; -1: none
  * @flush_tlb: forget all translations of this vCPU before the next entry
  * @dump: the control block in the log, rate-limited
@@ -153,6 +161,10 @@ struct okvm_backend {
 	void (*set_shadow)(struct okvm_vcpu *vcpu, u32 shadow);
 	void (*set_nmi_mask)(struct okvm_vcpu *vcpu, bool masked);
 	bool (*get_nmi_mask)(struct okvm_vcpu *vcpu);
+	void (*set_apicv)(struct okvm_vcpu *vcpu, int mode);
+	void (*set_eoi_exits)(struct okvm_vcpu *vcpu);
+	unsigned long *(*posted_requests)(struct okvm_vcpu *vcpu);
+	void (*notify)(struct okvm_vcpu *vcpu);
 	void (*set_tpr_limit)(struct okvm_vcpu *vcpu, int irr);
 	void (*flush_tlb)(struct okvm_vcpu *vcpu);
 	void (*dump)(struct okvm_vcpu *vcpu);
@@ -202,6 +214,8 @@ struct okvm_hw {
 	u8 max_leaf_level;		/* LEVEL_*: the largest leaf of the second-level table */
 	bool nx;
 	bool guest_timer;		/* the backend has set_timer */
+	bool apicv;			/* the CPU can work on the local APIC's registers, */
+	bool apic_page;			/* in xAPIC mode, too */
 	bool tsc_scaling;
 	u8 tsc_frac_bits;
 	u64 tsc_max_ratio;

@@ -80,10 +80,12 @@ static int handle_msr(struct okvm_vcpu *vcpu)
 static int handle_fault(struct okvm_vcpu *vcpu)
 {
 	gpa_t gpa = vcpu->exit.fault.gpa;
-	int r = FAULT_EMULATE;
+	int r;
 
 	okvm_count(vcpu, fault_exits);
-	if (!okvm_lapic_at(vcpu, gpa))
+	if (okvm_lapic_at(vcpu, gpa))
+		r = okvm_lapic_fault(vcpu, gpa);
+	else
 		r = okvm_mmu_fault(vcpu, gpa, vcpu->exit.fault.access);
 	if (r != FAULT_EMULATE)
 		return r;
@@ -357,6 +359,18 @@ static int handle_emulate(struct okvm_vcpu *vcpu)
 	return okvm_emulate_instruction(vcpu, 0, false);
 }
 
+static int handle_apic_write(struct okvm_vcpu *vcpu)
+{
+	okvm_lapic_written(vcpu, vcpu->exit.apic.reg);
+	return RESUME_GUEST;
+}
+
+static int handle_eoi(struct okvm_vcpu *vcpu)
+{
+	okvm_lapic_eoi_done(vcpu, vcpu->exit.apic.vector);
+	return RESUME_GUEST;
+}
+
 static int handle_timer(struct okvm_vcpu *vcpu)
 {
 	okvm_count(vcpu, timer_exits);
@@ -395,6 +409,8 @@ static int (*const handlers[EXIT_KINDS])(struct okvm_vcpu *vcpu) = {
 	[EXIT_EMULATE] = handle_emulate,
 	[EXIT_TPR_BELOW] = handle_window,
 	[EXIT_TIMER] = handle_timer,
+	[EXIT_APIC_WRITE] = handle_apic_write,
+	[EXIT_EOI] = handle_eoi,
 	[EXIT_FAIL_ENTRY] = handle_fail_entry,
 	[EXIT_UNKNOWN] = handle_unknown,
 };

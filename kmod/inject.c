@@ -255,10 +255,10 @@ void okvm_inject_events(struct okvm_vcpu *vcpu)
 		if (ev->nmi_pending)
 			okvm_backend->want_window(vcpu, true);
 	}
-	if (okvm_irq_pending(vcpu)) {
+	if (okvm_irq_injectable(vcpu)) {
 		if (!used && okvm_backend->irq_allowed(vcpu))
 			inject_irq(vcpu);
-		if (okvm_irq_pending(vcpu))
+		if (okvm_irq_injectable(vcpu))
 			okvm_backend->want_window(vcpu, false);
 	}
 	if (vcpu->lapic)

@@ -131,6 +131,8 @@ static int handle_requests(struct okvm_vcpu *vcpu)
 		okvm_steal_update(vcpu);
 	if (okvm_take_request(vcpu, REQ_NMI))
 		okvm_take_queued_nmis(vcpu);
+	if (okvm_take_request(vcpu, REQ_EOI_EXITS))
+		okvm_backend->set_eoi_exits(vcpu);
 	flush = okvm_take_request(vcpu, REQ_TLB_FLUSH);
 	flush |= okvm_take_request(vcpu, REQ_TLB_FLUSH_GUEST);
 	if (flush) {

@@ -61,6 +61,7 @@ struct okvm_lapic {
 	gpa_t vapic_gpa;			/* U: KVM_SET_VAPIC_ADDR; 0: none */
 	u64 pv_eoi_msr;				/* U */
 	bool pv_eoi_offered;			/* U: the guest's flag is set */
+	bool elsewhere;				/* U: counted in apics_elsewhere */
 };
 
 enum lapic_event { EVENT_INIT, EVENT_SIPI };
@@ -88,6 +89,9 @@ struct okvm_irqchip {
 	struct ioapic ioapic;			/* ioapic_lock */
 	u8 ioapic_lines[KVM_IOAPIC_NUM_PINS];	/* ioapic_lock */
 	unsigned long edge_eois[BITS_TO_LONGS(256)]; /* A: edge vectors with EOIs waited for */
+	unsigned long eoi_exits[BITS_TO_LONGS(256)]; /* A: these, and all level-triggered ones */
+	unsigned long access_page;		/* C: where xAPICs are in guest memory; 0: none */
+	atomic_t apics_elsewhere;		/* vCPUs that must not find it there */
 
 	struct irq_routing __rcu *routing;	/* lock to write */
 	struct mutex map_lock;
@@ -155,6 +159,7 @@ long irqchip_set_routing(struct okvm_vm *vm, void *arg);
 long irqchip_signal_msi(struct okvm_vm *vm, void *arg);
 
 /* deliver.c */
+void lapic_tell(struct okvm_lapic *l);
 int irq_deliver(struct okvm_irqchip *chip, struct okvm_vcpu *source, const struct irq_message *msg);
 bool irq_in_flight(struct okvm_irqchip *chip, const struct irq_message *msg);
 void lapic_map_rebuild(struct okvm_vm *vm);
@@ -204,6 +209,12 @@ bool coalesced_write(struct okvm_vm *vm, bool pio, u64 addr, unsigned int len, c
 void coalesced_free(struct okvm_io_bus *bus);
 long irqchip_register_coalesced(struct okvm_vm *vm, void *arg);
 long irqchip_unregister_coalesced(struct okvm_vm *vm, void *arg);
+
+/* apicv.c */
+void apicv_changed(struct okvm_vcpu *vcpu);
+void apicv_eoi_exits_changed(struct okvm_irqchip *chip, const unsigned long *vectors);
+int apicv_create(struct okvm_irqchip *chip);
+void apicv_free(struct okvm_irqchip *chip);
 
 /* vlapic.c */
 int lapic_mmio_write(struct okvm_vcpu *vcpu, gpa_t gpa, unsigned int len, const void *data);

@@ -73,6 +73,24 @@ static int accept_rare(struct okvm_lapic *l, const struct irq_message *msg)
 	}
 }
 
+/**
+ * lapic_tell - a request has come that was not there before: have the vCPU see it
+ * @l: its APIC
+ *
+ * Posted requests are seen before each entry, and by a vCPU that sleeps; one in the guest gets an
+ * interrupt, which may reach the guest without an exit. One notification serves all that come
+ * until the vCPU, or the CPU, has taken them.
+ *
+ * Context: any.
+ */
+void lapic_tell(struct okvm_lapic *l)
+{
+	if (!l->apic.posted)
+		okvm_request_kick(l->vcpu, REQ_EVENT);
+	else if (!test_and_set_bit(LAPIC_POSTED_ON, l->apic.posted))
+		okvm_backend->notify(l->vcpu);
+}
+
 /* How many CPUs took it: 0 or 1. Any context. */
 static int accept(struct okvm_vcpu *vcpu, const struct irq_message *msg)
 {
@@ -84,7 +102,7 @@ static int accept(struct okvm_vcpu *vcpu, const struct irq_message *msg)
 		return 0;
 	/* A vector that was pending has had its kick. */
 	if (lapic_accept(&l->apic, msg->vector, msg->level))
-		okvm_request_kick(vcpu, REQ_EVENT);
+		lapic_tell(l);
 	return 1;
 }
 
@@ -265,7 +283,7 @@ bool irq_in_flight(struct okvm_irqchip *chip, const struct irq_message *msg)
 		if (!present(vcpu) || !for_vcpu(msg, NULL, vcpu))
 			continue;
 		l = &vcpu->lapic->apic;
-		if (lapic_test(l, APIC_IRR, msg->vector) || lapic_test(l, APIC_ISR, msg->vector))
+		if (lapic_requested(l, msg->vector) || lapic_test(l, APIC_ISR, msg->vector))
 			return true;
 	}
 	return false;

@@ -181,9 +181,23 @@ bool okvm_irq_pending(struct okvm_vcpu *vcpu)
 {
 	if (!vcpu->lapic)
 		return false;
+	lapic_sync(&vcpu->lapic->apic);
 	if (vcpu->lapic->apic.mode != LAPIC_OFF && lapic_pending(&vcpu->lapic->apic) >= 0)
 		return true;
 	return extint_pending(vcpu);
+}
+
+/**
+ * okvm_irq_injectable - the same, but only what is to be injected: not what the CPU delivers
+ * @vcpu: the vCPU
+ *
+ * Context: vCPU thread, does not sleep, takes no lock.
+ */
+bool okvm_irq_injectable(struct okvm_vcpu *vcpu)
+{
+	if (vcpu->lapic && vcpu->lapic->apic.hw)
+		return extint_pending(vcpu);
+	return okvm_irq_pending(vcpu);
 }
 
 static int take_extint(struct okvm_vcpu *vcpu)
@@ -221,7 +235,9 @@ int okvm_irq_take(struct okvm_vcpu *vcpu)
 		if (vector >= 0)
 			return vector;
 	}
-	return vcpu->lapic->apic.mode == LAPIC_OFF ? -1 : lapic_take(&vcpu->lapic->apic);
+	if (vcpu->lapic->apic.hw || vcpu->lapic->apic.mode == LAPIC_OFF)
+		return -1;
+	return lapic_take(&vcpu->lapic->apic);
 }
 
 void lapic_lint0_changed(struct lapic *l, u32 old)
@@ -304,6 +320,27 @@ static bool wants_edge_eoi(struct okvm_irqchip *chip, unsigned int pin)
 	return (gsi == GSI_PIT && pit_wants_eoi(chip)) || irqfd_resamples(chip, gsi);
 }
 
+/* Level-triggered vectors, and those of @edges: whose EOIs must not go unseen. */
+static void update_eoi_exits(struct okvm_irqchip *chip, const unsigned long *edges)
+{
+	DECLARE_BITMAP(vectors, 256);
+	const struct irq_routing *table;
+	unsigned int i, end;
+
+	bitmap_copy(vectors, edges, 256);
+	for (i = 0; i < KVM_IOAPIC_NUM_PINS; i++)
+		if (ioapic_level(&chip->ioapic, i))
+			__set_bit(chip->ioapic.s.redirtbl[i].fields.vector, vectors);
+	rcu_read_lock();
+	table = rcu_dereference(chip->routing);
+	end = table->first[min(chip->user_pins, table->nr_gsis)];
+	for (i = 0; i < end; i++)
+		if (table->routes[i].type == KVM_IRQ_ROUTING_MSI && table->routes[i].msg.level)
+			__set_bit(table->routes[i].msg.vector, vectors);
+	rcu_read_unlock();
+	apicv_eoi_exits_changed(chip, vectors);
+}
+
 /**
  * irqchip_update_edge_eois - an entry, a route or a listener changed: whose EOI to look for
  * @chip: the VM's controllers
@@ -323,6 +360,7 @@ void irqchip_update_edge_eois(struct okvm_irqchip *chip)
 	for (i = 0; i < ARRAY_SIZE(vectors); i++)
 		WRITE_ONCE(chip->edge_eois[i], vectors[i]);
 	raw_spin_unlock_irqrestore(&chip->ioapic_lock, flags);
+	update_eoi_exits(chip, vectors);
 }
 
 /* ---- the guest's accesses ---- */
@@ -474,6 +512,7 @@ void okvm_irqchip_vm_release(struct okvm_vm *vm)
 static void irqchip_free(struct okvm_irqchip *chip)
 {
 	pit_free(chip);
+	apicv_free(chip);
 	lapic_map_free(chip);
 	kvfree(rcu_dereference_protected(chip->routing, true));
 	kfree(chip);
@@ -508,6 +547,11 @@ static struct okvm_irqchip *irqchip_alloc(struct okvm_vm *vm, bool split, u32 us
 		return ERR_CAST(table);
 	}
 	rcu_assign_pointer(chip->routing, table);
+	if (apicv_create(chip)) {
+		kvfree(table);
+		kfree(chip);
+		return ERR_PTR(-ENOMEM);
+	}
 	chip->vm = vm;
 	chip->split = split;
 	chip->user_pins = user_pins;
@@ -679,10 +723,16 @@ const struct okvm_ioctl okvm_irqchip_vcpu_ioctls[] = {
 	{ }
 };
 
+/* A CPU that works on the APIC's registers itself needs no help with TPR. */
+static int has_vapic(struct okvm_vm *vm)
+{
+	return !okvm_hw.apicv;
+}
+
 const struct okvm_cap okvm_irqchip_caps[] = {
 	{ KVM_CAP_IRQCHIP, 1 },
 	{ KVM_CAP_SPLIT_IRQCHIP, 1, .enable = irqchip_enable_split },
-	{ KVM_CAP_VAPIC, 1 },
+	{ KVM_CAP_VAPIC, .check = has_vapic },
 	{ KVM_CAP_IOAPIC_POLARITY_IGNORED, 1 },
 	{ KVM_CAP_IRQ_ROUTING, MAX_ROUTES },
 	{ KVM_CAP_IRQ_INJECT_STATUS, 1 },

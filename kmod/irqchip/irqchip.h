@@ -23,6 +23,8 @@ void okvm_lapic_reset(struct okvm_vcpu *vcpu, bool init);
 
 /* vCPU thread only. Is there an interrupt that PPR (or the PIC through LINT0) lets through now? */
 bool okvm_irq_pending(struct okvm_vcpu *vcpu);
+/* The same, without what the CPU delivers by itself. */
+bool okvm_irq_injectable(struct okvm_vcpu *vcpu);
 /* Acknowledge it: the vector, or -1. */
 int okvm_irq_take(struct okvm_vcpu *vcpu);
 /* The vCPU's thread runs on another CPU than before: its timer comes along. Preemption off. */
@@ -65,6 +67,22 @@ int okvm_mmio_write(struct okvm_vcpu *vcpu, gpa_t gpa, unsigned int len, const v
 int okvm_mmio_read(struct okvm_vcpu *vcpu, gpa_t gpa, unsigned int len, void *data);
 int okvm_pio_write(struct okvm_vcpu *vcpu, u16 port, unsigned int size, const void *data);
 int okvm_pio_read(struct okvm_vcpu *vcpu, u16 port, unsigned int size, void *data);
+/*
+ * For a backend that has the CPU work on the APIC's registers (apicv.c): the page; what mode it is
+ * in; requests brought to IRR, and the highest vectors there and in ISR, if they are other ones
+ * than the CPU knows of.
+ */
+enum okvm_apicv { APICV_OFF, APICV_XAPIC, APICV_X2APIC };
+void *okvm_lapic_page(struct okvm_vcpu *vcpu);
+bool okvm_lapic_hw(struct okvm_vcpu *vcpu);
+bool okvm_lapic_sync_hw(struct okvm_vcpu *vcpu, u8 *irr, u8 *isr);
+unsigned long okvm_lapic_access_page(struct okvm_vcpu *vcpu);
+const unsigned long *okvm_lapic_eoi_exits(struct okvm_vcpu *vcpu);
+bool okvm_lapic_x2apic_readable(u32 msr);
+/* Exits of it: a register was written, service of a vector ended, its page was not mapped. */
+void okvm_lapic_written(struct okvm_vcpu *vcpu, unsigned int reg);
+void okvm_lapic_eoi_done(struct okvm_vcpu *vcpu, u8 vector);
+int okvm_lapic_fault(struct okvm_vcpu *vcpu, gpa_t gpa);
 /* Is this page the vCPU's local APIC (enabled, xAPIC mode)? Cheap; for the fault path. */
 bool okvm_lapic_at(struct okvm_vcpu *vcpu, gpa_t gpa);
 /* The page of the coalesced ring, the same for all vCPUs; NULL without memory. */

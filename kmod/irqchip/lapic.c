@@ -21,10 +21,16 @@ static const struct {
 
 /* ---- priorities ---- */
 
+/* The highest vector in service, or -1. */
+static int isr_top(const struct lapic *l)
+{
+	return l->hw ? lapic_highest(l, APIC_ISR) : l->isr_top;
+}
+
 static void update_ppr(struct lapic *l)
 {
 	u32 tpr = lapic_reg(l, APIC_TASKPRI);
-	u32 service = l->isr_top < 0 ? 0 : l->isr_top & 0xf0;
+	u32 service = isr_top(l) < 0 ? 0 : isr_top(l) & 0xf0;
 
 	lapic_set_reg(l, APIC_PROCPRI, (tpr & 0xf0) >= service ? tpr : service);
 }
@@ -74,7 +80,51 @@ bool lapic_accept(struct lapic *l, u8 vector, bool level)
 		else
 			clear_bit(vector & 31, lapic_word(l, APIC_TMR, vector));
 	}
+	if (l->posted)
+		return !test_and_set_bit(vector & 63, &l->posted[vector / 64]);
 	return !test_and_set_bit(vector & 31, lapic_word(l, APIC_IRR, vector));
+}
+
+/** lapic_sync_posted - lapic_sync(), when there is something */
+void lapic_sync_posted(struct lapic *l)
+{
+	unsigned int i;
+	u64 bits;
+
+	/* First: a request that comes now is told of anew. xchg() orders it. */
+	clear_bit(LAPIC_POSTED_ON & 63, &l->posted[LAPIC_POSTED_ON / 64]);
+	for (i = 0; i < 256 / 64; i++) {
+		bits = xchg(&l->posted[i], 0);
+		if (!bits)
+			continue;
+		lapic_set_reg(l, APIC_IRR + i * 0x20, lapic_reg(l, APIC_IRR + i * 0x20) | bits);
+		lapic_set_reg(l, APIC_IRR + i * 0x20 + 0x10,
+			      lapic_reg(l, APIC_IRR + i * 0x20 + 0x10) | bits >> 32);
+		l->hw_stale = true;
+	}
+}
+
+static void drop_posted(struct lapic *l)
+{
+	unsigned int i;
+
+	for (i = 0; l->posted && i <= LAPIC_POSTED_ON / 64; i++)
+		xchg(&l->posted[i], 0);
+	l->hw_stale = l->hw;
+}
+
+/**
+ * lapic_set_hw - from now on the CPU delivers this APIC's interrupts, or does not
+ * @l: the APIC, with a place for posted requests
+ * @hw: it does
+ */
+void lapic_set_hw(struct lapic *l, bool hw)
+{
+	l->hw = hw;
+	l->hw_stale = true;
+	recount_isr(l);
+	update_ppr(l);
+	lapic_window_opened(l);
 }
 
 /**
@@ -106,14 +156,16 @@ int lapic_take(struct lapic *l)
  */
 void lapic_eoi(struct lapic *l)
 {
-	int vector = l->isr_top;
+	int vector = isr_top(l);
 	unsigned int reg;
 
 	if (vector < 0)
 		return;
+	l->hw_stale |= l->hw;
 	reg = APIC_ISR + (vector >> 5) * 0x10;
 	lapic_set_reg(l, reg, lapic_reg(l, reg) & ~(1u << (vector & 31)));
-	l->isr_top = --l->isr_count ? lapic_highest(l, APIC_ISR) : -1;
+	if (!l->hw)
+		l->isr_top = --l->isr_count ? lapic_highest(l, APIC_ISR) : -1;
 	update_ppr(l);
 	if (lapic_pending(l) >= 0)
 		lapic_window_opened(l);
@@ -458,6 +510,14 @@ static int write_esr(struct lapic *l, u32 value)
 	return 0;
 }
 
+/* What a write is compared with: by then the page may have the new value. */
+static void note_acted(struct lapic *l)
+{
+	l->acted.lvtt = lapic_reg(l, APIC_LVTT);
+	l->acted.lint0 = lapic_reg(l, APIC_LVT0);
+	l->acted.spiv = lapic_reg(l, APIC_SPIV);
+}
+
 /* Those that an operating system writes while it starts, and rarely later. */
 static int write_rare(struct lapic *l, unsigned int reg, u32 value)
 {
@@ -498,6 +558,8 @@ static int write_rare(struct lapic *l, unsigned int reg, u32 value)
  */
 int lapic_write(struct lapic *l, unsigned int reg, u32 value)
 {
+	int r;
+
 	/* In order of frequency. */
 	if (likely(reg == APIC_EOI)) {
 		if (l->mode == LAPIC_X2APIC && value)
@@ -517,7 +579,29 @@ int lapic_write(struct lapic *l, unsigned int reg, u32 value)
 		lapic_set_tpr(l, value);
 		return 0;
 	}
-	return write_rare(l, reg, value);
+	r = write_rare(l, reg, value);
+	note_acted(l);
+	return r;
+}
+
+/**
+ * lapic_write_trap - the CPU has written a register into the page for the guest: act on it
+ * @l: the APIC, in xAPIC mode
+ * @reg: the register
+ *
+ * Return: as lapic_write().
+ */
+int lapic_write_trap(struct lapic *l, unsigned int reg)
+{
+	u32 value = lapic_reg(l, reg);
+
+	if (reg == APIC_LVTT)
+		lapic_set_reg(l, reg, l->acted.lvtt);
+	else if (reg == APIC_LVT0)
+		lapic_set_reg(l, reg, l->acted.lint0);
+	else if (reg == APIC_SPIV)
+		lapic_set_reg(l, reg, l->acted.spiv);
+	return lapic_write(l, reg, value);
 }
 
 /* Is there something to read? One bit a register, in units of 16 bytes. */
@@ -531,6 +615,14 @@ static const u64 readable = REG_BIT(APIC_ID) | REG_BIT(APIC_LVR) | REG_BIT(APIC_
 	REG_BIT(APIC_TDCR);
 static const u64 readable_xapic = REG_BIT(APIC_ARBPRI) | REG_BIT(APIC_DFR) | REG_BIT(APIC_ICR2) |
 	REG_BIT(APIC_EOI) | REG_BIT(APIC_RRR);
+
+/** lapic_has_x2apic_reg - can x2APIC mode read that register, as the page has it? */
+bool lapic_has_x2apic_reg(unsigned int reg)
+{
+	/* The count is computed, and ICR has its two halves in two places. */
+	return reg < KVM_APIC_REG_SIZE && readable & REG_BIT(reg) && reg != APIC_TMCCT &&
+	       reg != APIC_ICR;
+}
 
 /**
  * lapic_read - the guest reads a register
@@ -582,8 +674,10 @@ void lapic_reset(struct lapic *l, bool init, bool lint0_extint)
 		lapic_set_reg(l, APIC_LVT0, IRQ_EXTINT << 8);
 	lapic_lint0_changed(l, lint0);
 	xchg(&l->errors, 0);
+	drop_posted(l);
 	l->isr_top = -1;
 	l->isr_count = 0;
+	note_acted(l);
 	l->timer.shift = 1;
 	stop_timer(l);
 	lapic_identity_changed(l);
@@ -599,6 +693,7 @@ void lapic_save(struct lapic *l, struct kvm_lapic_state *state, bool wide_ids)
 {
 	u32 count = current_count(l);
 
+	lapic_sync(l);
 	memcpy(state->regs, l->regs, sizeof(state->regs));
 	memcpy(state->regs + APIC_TMCCT, &count, sizeof(count));
 	if (l->mode == LAPIC_X2APIC && !wide_ids) {
@@ -640,6 +735,7 @@ int lapic_load(struct lapic *l, const struct kvm_lapic_state *state, bool wide_i
 	if (l->mode == LAPIC_X2APIC && wide_ids && id != l->id)
 		return -1;
 	memcpy(l->regs, state->regs, sizeof(state->regs));
+	drop_posted(l);
 	lapic_set_reg(l, APIC_LVR, LAPIC_VERSION);
 	lapic_set_reg(l, APIC_TASKPRI, lapic_reg(l, APIC_TASKPRI) & 0xff);
 	if (l->mode == LAPIC_X2APIC) {
@@ -648,6 +744,7 @@ int lapic_load(struct lapic *l, const struct kvm_lapic_state *state, bool wide_i
 	}
 	recount_isr(l);
 	update_ppr(l);
+	note_acted(l);
 	load_timer(l);
 	lapic_lint0_changed(l, lint0);
 	lapic_identity_changed(l);

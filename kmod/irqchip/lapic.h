@@ -5,6 +5,10 @@
  *
  * One thread, the vCPU's, runs these functions. Others may call lapic_accept() and lapic_error()
  * and what is const: those use atomic bits and single loads.
+ *
+ * The page may be one that the CPU works on while the guest runs: it then takes interrupts from IRR
+ * to ISR, ends their service, and keeps TPR and PPR. In such an APIC others leave their requests in
+ * @posted, and its own thread brings them to IRR: see lapic_sync().
  */
 #ifndef IRQCHIP_LAPIC_H
 #define IRQCHIP_LAPIC_H
@@ -36,9 +40,13 @@ struct lapic_timer {
  * @id: x2APIC id
  * @mode: enum lapic_mode
  * @deadline_timer: TSC-deadline mode is offered to the guest
+ * @hw: the CPU delivers its interrupts, and owns ISR and PPR while the guest runs
+ * @hw_stale: what the CPU knows of IRR and ISR is not what is there
+ * @posted: where requests arrive: LAPIC_POSTED_ON and a bit a vector; NULL: in IRR
  * @isr_top: highest vector in service, -1: none
  * @isr_count: vectors in service
  * @errors: found and not yet shown in ESR; atomic
+ * @acted: LVTT, LINT0 and SPIV as their last writes left them; the CPU may have written new ones
  * @timer: the timer
  */
 struct lapic {
@@ -46,11 +54,18 @@ struct lapic {
 	u32 id;
 	u8 mode;
 	bool deadline_timer;
+	bool hw, hw_stale;
+	unsigned long *posted;
 	int isr_top;
 	int isr_count;
 	unsigned long errors;
+	struct { u32 lvtt, lint0, spiv; } acted;
 	struct lapic_timer timer;
 };
+
+/* SDM vol. 3, "Posted-Interrupt Processing": bits of the descriptor. */
+#define LAPIC_POSTED_ON		256	/* there are requests: their vCPU has been told */
+#define LAPIC_POSTED_BYTES	64
 
 #define LAPIC_VERSION	(0x14 | 5 << 16)	/* six LVT entries */
 #define TIMER_MIN_NS	200000			/* shortest period: no guest storms the host */
@@ -110,6 +125,34 @@ static inline int lapic_pending(const struct lapic *l)
 		       vector : -1;
 }
 
+/* Is a request for the vector on its way, or waiting? Any thread. */
+static inline bool lapic_requested(const struct lapic *l, u8 vector)
+{
+	if (l->posted && READ_ONCE(l->posted[vector / 64]) >> (vector & 63) & 1)
+		return true;
+	return lapic_test(l, APIC_IRR, vector);
+}
+
+static inline bool lapic_posted(const struct lapic *l)
+{
+	return l->posted && READ_ONCE(l->posted[LAPIC_POSTED_ON / 64]) & 1;
+}
+
+void lapic_sync_posted(struct lapic *l);
+
+/**
+ * lapic_sync - bring the requests of other threads to IRR
+ * @l: the APIC
+ */
+static inline void lapic_sync(struct lapic *l)
+{
+	if (lapic_posted(l))
+		lapic_sync_posted(l);
+}
+
+void lapic_set_hw(struct lapic *l, bool hw);
+int lapic_write_trap(struct lapic *l, unsigned int reg);
+bool lapic_has_x2apic_reg(unsigned int reg);
 void lapic_reset(struct lapic *l, bool init, bool lint0_extint);
 void lapic_set_mode(struct lapic *l, enum lapic_mode mode);
 bool lapic_accept(struct lapic *l, u8 vector, bool level);

@@ -39,7 +39,8 @@ static bool eoi_is_simple(struct okvm_lapic *l)
 {
 	const struct lapic *a = &l->apic;
 
-	return a->isr_count == 1 && lapic_highest(a, APIC_IRR) < 0 &&
+	/* Where the CPU ends the service itself nothing is to be saved. */
+	return !a->hw && a->isr_count == 1 && lapic_highest(a, APIC_IRR) < 0 &&
 	       !lapic_test(a, APIC_TMR, a->isr_top) &&
 	       !test_bit(a->isr_top, l->vcpu->vm->irqchip->edge_eois);
 }

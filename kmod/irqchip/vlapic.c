@@ -30,6 +30,7 @@ int okvm_lapic_create(struct okvm_vcpu *vcpu)
 		kfree(l);
 		return -ENOMEM;
 	}
+	l->apic.posted = okvm_hw.apicv ? okvm_backend->posted_requests(vcpu) : NULL;
 	l->apic.id = vcpu->id;
 	l->apic.isr_top = -1;
 	l->user_extint = -1;
@@ -50,6 +51,8 @@ void okvm_lapic_free(struct okvm_vcpu *vcpu)
 	if (!l)
 		return;
 	hrtimer_cancel(&l->timer);
+	if (l->elsewhere)
+		atomic_dec(&vcpu->vm->irqchip->apics_elsewhere);
 	free_page((unsigned long)l->apic.regs);
 	kfree(l);
 	vcpu->lapic = NULL;
@@ -83,6 +86,7 @@ void okvm_lapic_reset(struct okvm_vcpu *vcpu, bool init)
 	l->pv_eoi_offered = false;
 	l->vapic_gpa = 0;
 	lapic_reset(&l->apic, init, quirk && is_boot_cpu(vcpu));
+	apicv_changed(vcpu);
 }
 
 /**
@@ -202,6 +206,7 @@ int okvm_lapic_set_base(struct okvm_vcpu *vcpu, u64 value, bool host)
 	vcpu->apic_base = value;
 	if (vcpu->lapic)
 		lapic_set_mode(&vcpu->lapic->apic, mode);
+	apicv_changed(vcpu);
 	if ((old ^ value) & MSR_IA32_APICBASE_ENABLE)
 		okvm_cpuid_update_runtime(vcpu);
 	return 0;

@@ -382,3 +382,58 @@ int okvm_mmu_fault(struct okvm_vcpu *vcpu, gpa_t gpa, u32 access)
 	okvm_slots_end(vcpu);
 	return r;
 }
+
+/*
+ * Map it under the lock. Nothing else can be there but what a slot in the same place has put there.
+ */
+static enum map_result map_own(struct fault *f, u64 pte, const atomic_t *not)
+{
+	struct okvm_vm *vm = f->vcpu->vm;
+
+	if (atomic_read(not))
+		return MAP_FAULT_IN;
+	f->level = okvm_hw.tdp_levels;
+	look(f, tdp_root(vm));
+	reach(f, LEVEL_4K);
+	while (!pte_is_present(&tdp_format, f->pte))
+		if (exchange(f, pte))
+			return MAP_DONE;
+	return same_page(f->pte, pte) ? MAP_DONE : MAP_CONFLICT;
+}
+
+/**
+ * okvm_mmu_map_own - map a page of the kernel's own for the guest, where no slot should be
+ * @vcpu: the vCPU
+ * @gpa: where
+ * @phys: the page, which lives as long as the tables
+ * @not: not if this is set, which is looked at under the lock: who sets it and then calls
+ *	okvm_mmu_unmap_own() can be sure that the page is gone
+ *
+ * No dirty log and no notifier knows of it.
+ *
+ * Context: may sleep.
+ * Return: RESUME_GUEST; FAULT_EMULATE: @not is set; -ENOMEM.
+ */
+int okvm_mmu_map_own(struct okvm_vcpu *vcpu, gpa_t gpa, hpa_t phys, const atomic_t *not)
+{
+	struct mm_link *link = vcpu->vm->mmu.link;
+	struct fault f = { .vcpu = vcpu, .gfn = gpa >> PAGE_SHIFT };
+	struct leaf_desc leaf = { .phys = phys, .write = true, .accessed = true };
+	int err = top_up(&vcpu->mmu);
+	enum map_result r;
+
+	if (err)
+		return err;
+	read_lock(&link->lock);
+	r = map_own(&f, pte_make_leaf(&tdp_format, &leaf, LEVEL_4K) | tdp_format.encrypt, not);
+	read_unlock(&link->lock);
+	if (r == MAP_CONFLICT)
+		okvm_mmu_unmap_own(vcpu->vm, gpa);
+	return r == MAP_FAULT_IN ? FAULT_EMULATE : RESUME_GUEST;
+}
+
+/** okvm_mmu_unmap_own - no vCPU finds anything at that page after this returns; may sleep */
+void okvm_mmu_unmap_own(struct okvm_vm *vm, gpa_t gpa)
+{
+	tdp_unmap(vm, gpa >> PAGE_SHIFT, (gpa >> PAGE_SHIFT) + 1);
+}

@@ -78,6 +78,9 @@ int okvm_mmu_map_private(struct okvm_vm *vm, unsigned int index, void *page);
  */
 #define FAULT_EMULATE	2
 int okvm_mmu_fault(struct okvm_vcpu *vcpu, gpa_t gpa, u32 access);
+/* A page of the kernel's where no slot is: unless *@not is set, as the above; take it away. */
+int okvm_mmu_map_own(struct okvm_vcpu *vcpu, gpa_t gpa, hpa_t phys, const atomic_t *not);
+void okvm_mmu_unmap_own(struct okvm_vm *vm, gpa_t gpa);
 
 /*
  * Guest memory by physical address, from the vCPU's thread; may sleep. 0 or -EFAULT: no slot, or

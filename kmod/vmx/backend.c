@@ -15,7 +15,7 @@
 #include "cpu.h"
 
 DEFINE_PER_CPU(struct vmx_cpu, vmx_cpus);
-void *vmx_msr_bitmap;
+void *vmx_msr_bitmap, *vmx_msr_bitmap_x2apic;
 
 /* Tags in use. Tag 0 is the host's. */
 static DECLARE_BITMAP(vpids, VMX_NR_VPIDS);
@@ -106,6 +106,7 @@ static void free_parts(void)
 
 	vmx_l1d_unsetup();
 	free_page((unsigned long)vmx_msr_bitmap);
+	free_page((unsigned long)vmx_msr_bitmap_x2apic);
 	for_each_possible_cpu(i) {
 		struct vmx_cpu *cpu = per_cpu_ptr(&vmx_cpus, i);
 
@@ -121,8 +122,9 @@ static int vmx_setup(void)
 
 	if (!err)
 		err = vmx_l1d_setup();
-	vmx_msr_bitmap = err ? NULL : vmx_make_msr_bitmap();
-	if (!vmx_msr_bitmap) {
+	vmx_msr_bitmap = err ? NULL : vmx_make_msr_bitmap(false);
+	vmx_msr_bitmap_x2apic = err ? NULL : vmx_make_msr_bitmap(true);
+	if (!vmx_msr_bitmap || !vmx_msr_bitmap_x2apic) {
 		free_parts();
 		return -ENOMEM;
 	}
@@ -246,7 +248,7 @@ static void vmx_vcpu_destroy(struct okvm_vcpu *vcpu)
 	for_each_possible_cpu(cpu)
 		cmpxchg(&per_cpu_ptr(&vmx_cpus, cpu)->last, vmx, NULL);
 	give_back_vpid(vmx->vpid);
-	free_page((unsigned long)vmx->vapic);
+	kfree(vmx->posted);
 	free_page((unsigned long)vmx->vmcs);
 	kfree(vmx);
 	vcpu->priv = NULL;
@@ -266,8 +268,9 @@ static int vmx_vcpu_create(struct okvm_vcpu *vcpu)
 	vmx->enter.regs = vcpu->regs;
 	vmx->vpid = take_vpid();
 	vmx->vmcs = (void *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
-	vmx->vapic = (void *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
-	if (!vmx->vmcs || !vmx->vapic) {
+	/* A power of 2 is aligned to itself, as the CPU wants it. */
+	vmx->posted = kzalloc(VMX_POSTED_BYTES, GFP_KERNEL_ACCOUNT);
+	if (!vmx->vmcs || !vmx->posted) {
 		vmx_vcpu_destroy(vcpu);
 		return -ENOMEM;
 	}
@@ -323,4 +326,8 @@ const struct okvm_backend okvm_vmx_backend = {
 	BACKEND_OPERATIONS(vmx),
 	.vm_destroy = vmx_vm_destroy,
 	.set_timer = vmx_set_timer,
+	.set_apicv = vmx_set_apicv,
+	.set_eoi_exits = vmx_set_eoi_exits,
+	.posted_requests = vmx_posted_requests,
+	.notify = vmx_notify,
 };

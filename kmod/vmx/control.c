@@ -22,6 +22,9 @@ FEATURE_PARAM(vpid, "tag TLB entries with the vCPU");
 FEATURE_PARAM(ept_ad, "accessed and dirty bits in EPT entries");
 FEATURE_PARAM(ept_huge, "2 MiB and 1 GiB pages in EPT");
 FEATURE_PARAM(tpr_shadow, "CR8 without exits");
+FEATURE_PARAM(apicv, "the local APIC's registers and interrupts without exits");
+FEATURE_PARAM(apic_page, "that in xAPIC mode, too");
+FEATURE_PARAM(posted_interrupts, "interrupts from other CPUs without exits");
 FEATURE_PARAM(ple, "exits on PAUSE loops");
 FEATURE_PARAM(tsc_scaling, "guest TSC rates other than the host's");
 FEATURE_PARAM(preemption_timer, "the local APIC's timer without a host timer");
@@ -207,6 +210,24 @@ static bool find_primary(struct vmx_features *f)
 	return true;
 }
 
+/* Chosen vCPU by vCPU, like the TPR shadow, which it needs. */
+static void find_apicv(struct vmx_features *f, u64 cap2)
+{
+	u64 pin = control_capability(MSR_IA32_VMX_PINBASED_CTLS, MSR_IA32_VMX_TRUE_PINBASED_CTLS);
+	u64 exit = control_capability(MSR_IA32_VMX_EXIT_CTLS, MSR_IA32_VMX_TRUE_EXIT_CTLS);
+
+	/* A guest that is emulated now and then needs its interrupts from us. */
+	f->apicv = use_apicv && f->tpr_shadow && f->unrestricted &&
+		   can_set(cap2, SECONDARY_EXEC_APIC_REGISTER_VIRT) &&
+		   can_set(cap2, SECONDARY_EXEC_VIRTUAL_INTR_DELIVERY) &&
+		   can_set(cap2, SECONDARY_EXEC_VIRTUALIZE_X2APIC_MODE);
+	f->apic_page = use_apic_page && f->apicv &&
+		       can_set(cap2, SECONDARY_EXEC_VIRTUALIZE_APIC_ACCESSES);
+	/* A posted interrupt is one that the CPU acknowledges: then it does so with all. */
+	f->posted = use_posted_interrupts && f->apicv && can_set(pin, PIN_BASED_POSTED_INTR) &&
+		    option(exit, VM_EXIT_ACK_INTR_ON_EXIT, true, &f->exit);
+}
+
 static bool find_secondary(struct vmx_features *f)
 {
 	u64 cap = capability(MSR_IA32_VMX_PROCBASED_CTLS2);
@@ -219,6 +240,7 @@ static bool find_secondary(struct vmx_features *f)
 	f->vpid = option(cap, SECONDARY_EXEC_ENABLE_VPID, use_vpid, &f->cpu2);
 	f->ple = option(cap, SECONDARY_EXEC_PAUSE_LOOP_EXITING, use_ple, &f->cpu2);
 	f->tsc_scaling = option(cap, SECONDARY_EXEC_TSC_SCALING, use_tsc_scaling, &f->cpu2);
+	find_apicv(f, cap);
 	f->wbinvd = option(cap, SECONDARY_EXEC_WBINVD_EXITING, true, &f->cpu2);
 	f->encls = option(cap, SECONDARY_EXEC_ENCLS_EXITING, true, &f->cpu2);
 	/* Turned on when the guest's CPUID has them. */
@@ -277,6 +299,8 @@ static void tell_common_code(const struct vmx_features *f)
 	okvm_hw.nrip = true;
 	okvm_hw.decode_assist = true;
 	okvm_hw.guest_timer = f->timer;
+	okvm_hw.apicv = f->apicv;
+	okvm_hw.apic_page = f->apic_page;
 	okvm_hw.tsc_scaling = f->tsc_scaling;
 	okvm_hw.tsc_frac_bits = 48;
 	okvm_hw.tsc_max_ratio = ~0ull;
@@ -337,9 +361,10 @@ void vmx_control(struct vmx_vcpu *vmx, u32 bit, bool on)
 	vmcs_write(CPU_BASED_VM_EXEC_CONTROL, value);
 }
 
-static void secondary_control(struct vmx_vcpu *vmx, u32 bit, bool on)
+/** vmx_control2 - the same with bits of the secondary controls, SECONDARY_EXEC_* */
+void vmx_control2(struct vmx_vcpu *vmx, u32 bits, bool on)
 {
-	u32 value = on ? vmx->cpu2 | bit : vmx->cpu2 & ~bit;
+	u32 value = on ? vmx->cpu2 | bits : vmx->cpu2 & ~bits;
 
 	if (value == vmx->cpu2)
 		return;
@@ -364,9 +389,10 @@ void vmx_intercept_exception(struct vmx_vcpu *vmx, u8 vector, bool on)
 		vmcs_write(EXCEPTION_BITMAP, value);
 }
 
-static void write_controls(struct vmx_vcpu *vmx, bool lapic)
+static void write_controls(struct okvm_vcpu *vcpu)
 {
-	bool shadow = vmx_features.tpr_shadow && lapic;
+	struct vmx_vcpu *vmx = to_vmx(vcpu);
+	bool shadow = vmx_features.tpr_shadow && vcpu->lapic;
 
 	vmx->pin = vmx_features.pin;
 	vmx->cpu = vmx_features.cpu;
@@ -388,7 +414,7 @@ static void write_controls(struct vmx_vcpu *vmx, bool lapic)
 	if (vmx->cpu2 & SECONDARY_EXEC_ENABLE_VPID)
 		vmcs_write(VIRTUAL_PROCESSOR_ID, vmx->vpid);
 	if (shadow) {
-		vmcs_write(VIRTUAL_APIC_PAGE_ADDR, __pa(vmx->vapic));
+		vmcs_write(VIRTUAL_APIC_PAGE_ADDR, __pa(okvm_lapic_page(vcpu)));
 		vmcs_write(TPR_THRESHOLD, 0);
 	}
 	vmx->tpr_threshold = vmx->tpr_limit = 0;
@@ -398,6 +424,7 @@ static void write_controls(struct vmx_vcpu *vmx, bool lapic)
 /* Fields that nobody writes again. */
 static void write_constants(struct vmx_vcpu *vmx)
 {
+	vmx->msr_bitmap = vmx_msr_bitmap;
 	vmcs_write(MSR_BITMAP, __pa(vmx_msr_bitmap));
 	vmcs_write(VMCS_LINK_POINTER, ~0ul);
 	vmcs_write(PAGE_FAULT_ERROR_CODE_MASK, 0);
@@ -435,7 +462,7 @@ void vmx_vcpu_reset(struct okvm_vcpu *vcpu, bool init)
 {
 	struct vmx_vcpu *vmx = to_vmx(vcpu);
 
-	write_controls(vmx, vcpu->lapic);
+	write_controls(vcpu);
 	if (!init)
 		write_constants(vmx);
 	/* The other vendor's VMMCALL; a guest could keep the CPU delivering #AC or #DB. */
@@ -520,13 +547,13 @@ void vmx_set_cpuid(struct okvm_vcpu *vcpu)
 	struct vmx_vcpu *vmx = to_vmx(vcpu);
 
 	if (vmx_features.rdtscp)
-		secondary_control(vmx, SECONDARY_EXEC_ENABLE_RDTSCP,
+		vmx_control2(vmx, SECONDARY_EXEC_ENABLE_RDTSCP,
 				  guest_has(vcpu, GUEST_RDTSCP) || guest_has(vcpu, GUEST_RDPID));
 	if (vmx_features.invpcid)
-		secondary_control(vmx, SECONDARY_EXEC_ENABLE_INVPCID,
+		vmx_control2(vmx, SECONDARY_EXEC_ENABLE_INVPCID,
 				  guest_has(vcpu, GUEST_INVPCID));
 	if (vmx_features.xsaves)
-		secondary_control(vmx, SECONDARY_EXEC_XSAVES, guest_has(vcpu, GUEST_XSS));
+		vmx_control2(vmx, SECONDARY_EXEC_XSAVES, guest_has(vcpu, GUEST_XSS));
 }
 
 /** vmx_flush_tlb - forget all of the guest's translations before the next entry */

@@ -13,6 +13,7 @@
 #include <asm/ibt.h>
 #include <asm/msr-index.h>
 #include <asm/nospec-branch.h>
+#include <asm/segment.h>
 
 #include "vmx/enter.h"
 
@@ -151,3 +152,21 @@ SYM_INNER_LABEL(vmx_exit_lands, SYM_L_GLOBAL)
 	_ASM_EXTABLE(.Lresume, .Lfault)
 	_ASM_EXTABLE(.Llaunch, .Lfault)
 SYM_FUNC_END(vmx_enter)
+
+	.text
+
+/* void vmx_host_interrupt(unsigned long handler): the frame is what the CPU itself would push. */
+SYM_FUNC_START(vmx_host_interrupt)
+	push %rbp
+	mov %rsp, %rbp
+	and $-16, %rsp
+	push $__KERNEL_DS
+	push %rbp
+	pushf
+	push $__KERNEL_CS
+	CALL_NOSPEC rdi
+	/* Its IRET has restored RSP; for those who do not know. */
+	mov %rbp, %rsp
+	pop %rbp
+	RET
+SYM_FUNC_END(vmx_host_interrupt)

@@ -41,6 +41,8 @@ static_assert(offsetof(struct vmx_enter, launched) == VMX_ENTER_LAUNCHED);
 static_assert(offsetof(struct vmx_enter, failed) == VMX_ENTER_FAILED);
 
 void vmx_enter(struct vmx_enter *args);
+/* Take an interrupt that an exit has acknowledged: call its handler of the IDT, interrupts off. */
+void vmx_host_interrupt(unsigned long handler);
 /* Where exits arrive: the VMCS's host RIP. Not to be called. */
 void vmx_exit_lands(void);
 #endif

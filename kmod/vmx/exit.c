@@ -273,6 +273,17 @@ void vmx_decode_exit(struct okvm_vcpu *vcpu, u32 reason, u32 vectoring)
 		/* It also ends when nobody has set it, every few minutes. */
 		exit->kind = vmx->timer_tsc && rdtsc() >= vmx->timer_tsc ? EXIT_TIMER : EXIT_NONE;
 		break;
+	case EXIT_REASON_APIC_ACCESS:
+		exit->kind = EXIT_EMULATE;
+		break;
+	case EXIT_REASON_APIC_WRITE:
+		exit->kind = EXIT_APIC_WRITE;
+		exit->apic.reg = vmcs_read(EXIT_QUALIFICATION) & ~PAGE_MASK;
+		break;
+	case EXIT_REASON_EOI_INDUCED:
+		exit->kind = EXIT_EOI;
+		exit->apic.vector = vmcs_read(EXIT_QUALIFICATION);
+		break;
 	case EXIT_REASON_TASK_SWITCH:
 		decode_task_switch(vcpu, vectoring);
 		break;

@@ -17,8 +17,33 @@ static const u32 guest_owned[] = {
 	MSR_IA32_SYSENTER_CS, MSR_IA32_SYSENTER_ESP, MSR_IA32_SYSENTER_EIP,
 };
 
-/** vmx_make_msr_bitmap - the bitmap that all vCPUs share, or NULL */
-void *vmx_make_msr_bitmap(void)
+#define X2APIC_MSR(reg)		(APIC_BASE_MSR + ((reg) >> 4))
+#define X2APIC_MSRS		0x100
+
+/*
+ * Virtualized x2APIC mode. Reads come out of the page, whatever is there: what is no register must
+ * exit. These writes are the ones that the CPU knows what to do about.
+ */
+static void give_x2apic(u8 *map)
+{
+	u32 msr;
+
+	for (msr = APIC_BASE_MSR; msr < APIC_BASE_MSR + X2APIC_MSRS; msr++)
+		if (okvm_lapic_x2apic_readable(msr))
+			__clear_bit(msr, (unsigned long *)map);
+	map += BITMAP_WRITES;
+	__clear_bit(X2APIC_MSR(APIC_TASKPRI), (unsigned long *)map);
+	__clear_bit(X2APIC_MSR(APIC_EOI), (unsigned long *)map);
+	__clear_bit(X2APIC_MSR(APIC_SELF_IPI), (unsigned long *)map);
+}
+
+/**
+ * vmx_make_msr_bitmap - a bitmap for vCPUs to share
+ * @x2apic: for those whose x2APIC the CPU virtualizes
+ *
+ * Return: a page, or NULL.
+ */
+void *vmx_make_msr_bitmap(bool x2apic)
 {
 	u8 *map = (void *)get_zeroed_page(GFP_KERNEL), *reads;
 	int i;
@@ -31,6 +56,8 @@ void *vmx_make_msr_bitmap(void)
 		__clear_bit(guest_owned[i] & 0x1fff, (unsigned long *)reads);
 		__clear_bit(guest_owned[i] & 0x1fff, (unsigned long *)(reads + BITMAP_WRITES));
 	}
+	if (x2apic)
+		give_x2apic(map);
 	return map;
 }
 

@@ -102,6 +102,8 @@ static bool is_plain(enum okvm_exit_kind kind)
 
 /* ---- the host's state ---- */
 
+static unsigned long host_idt;	/* the same on all CPUs */
+
 /** vmx_init_host_state - the host's fields that are the same on all CPUs and at all times */
 void vmx_init_host_state(void)
 {
@@ -117,6 +119,7 @@ void vmx_init_host_state(void)
 	vmcs_write(HOST_GS_SELECTOR, 0);
 	vmcs_write(HOST_TR_SELECTOR, GDT_ENTRY_TSS * 8);
 	store_idt(&idt);
+	host_idt = idt.address;
 	vmcs_write(HOST_IDTR_BASE, idt.address);
 	vmcs_write(HOST_RIP, (unsigned long)vmx_exit_lands);
 	rdmsrl(MSR_IA32_CR_PAT, value);
@@ -222,14 +225,10 @@ static void load_host_control(struct vmx_vcpu *vmx)
 
 /* ---- the guest's state ---- */
 
-static bool has_tpr_shadow(const struct vmx_vcpu *vmx)
+/* The CPU reads and writes TPR in the APIC's page, but leaves what follows from it to us. */
+static bool has_tpr_shadow(struct okvm_vcpu *vcpu)
 {
-	return vmx->cpu & CPU_BASED_TPR_SHADOW;
-}
-
-static u8 *vapic_tpr(struct vmx_vcpu *vmx)
-{
-	return vmx->vapic + APIC_TASKPRI;
+	return to_vmx(vcpu)->cpu & CPU_BASED_TPR_SHADOW && !okvm_lapic_hw(vcpu);
 }
 
 /* An entry fails with a threshold above the TPR: then nothing is held back any more anyway. */
@@ -238,7 +237,6 @@ static void put_tpr(struct okvm_vcpu *vcpu, u8 tpr)
 	struct vmx_vcpu *vmx = to_vmx(vcpu);
 	u8 threshold = min(vmx->tpr_limit, tpr);
 
-	*vapic_tpr(vmx) = tpr << 4;
 	if (threshold == vmx->tpr_threshold)
 		return;
 	vmx->tpr_threshold = threshold;
@@ -247,7 +245,7 @@ static void put_tpr(struct okvm_vcpu *vcpu, u8 tpr)
 
 static void fetch_tpr(struct okvm_vcpu *vcpu, u8 before)
 {
-	u8 now = *vapic_tpr(to_vmx(vcpu)) >> 4;
+	u8 now = okvm_lapic_get_tpr(vcpu);
 
 	if (now != before)
 		okvm_lapic_set_tpr(vcpu, now);
@@ -338,6 +336,12 @@ static void handle_host_event(u32 reason)
 		do_machine_check(&as_from_user);
 		return;
 	}
+	if ((u16)reason == EXIT_REASON_EXTERNAL_INTERRUPT && vmx_features.posted) {
+		/* The exit has acknowledged it: nobody else will take it. */
+		info = vmcs_read(VM_EXIT_INTR_INFO) & INTR_INFO_VECTOR_MASK;
+		vmx_host_interrupt(gate_offset((gate_desc *)host_idt + info));
+		return;
+	}
 	if ((u16)reason != EXIT_REASON_EXCEPTION_NMI)
 		return;
 	info = vmcs_read(VM_EXIT_INTR_INFO);
@@ -400,6 +404,20 @@ static bool may_interrupt_delivery(u32 reason)
 	}
 }
 
+/* What is to be done first, as an exit that has not been; EXIT_KINDS: nothing. */
+static enum okvm_exit_kind instead_of_entry(struct okvm_vcpu *vcpu)
+{
+	if (unlikely(READ_ONCE(okvm_rebooting))) {
+		okvm_request(vcpu, REQ_DEAD);
+		return EXIT_NONE;
+	}
+	if (vmx_features.timer && unlikely(!load_timer(to_vmx(vcpu))))
+		return EXIT_TIMER;
+	if (vmx_features.apicv && vcpu->lapic && unlikely(!vmx_sync_apic(vcpu)))
+		return EXIT_NONE;
+	return unlikely(vmx_must_emulate(vcpu)) ? EXIT_EMULATE : EXIT_KINDS;
+}
+
 /**
  * vmx_run - enter the guest, leave it, describe why
  * @vcpu: the vCPU, loaded
@@ -409,23 +427,13 @@ static bool may_interrupt_delivery(u32 reason)
 void vmx_run(struct okvm_vcpu *vcpu)
 {
 	struct vmx_vcpu *vmx = to_vmx(vcpu);
-	bool shadow = has_tpr_shadow(vmx);
+	bool shadow = has_tpr_shadow(vcpu);
 	u8 tpr = shadow ? okvm_lapic_get_tpr(vcpu) : 0;
 	u32 reason, vectoring;
 
-	if (unlikely(READ_ONCE(okvm_rebooting))) {
-		okvm_request(vcpu, REQ_DEAD);
-		vcpu->exit.kind = EXIT_NONE;
+	vcpu->exit.kind = instead_of_entry(vcpu);
+	if (unlikely(vcpu->exit.kind != EXIT_KINDS))
 		return;
-	}
-	if (vmx_features.timer && unlikely(!load_timer(vmx))) {
-		vcpu->exit.kind = EXIT_TIMER;
-		return;
-	}
-	if (unlikely(vmx_must_emulate(vcpu))) {
-		vcpu->exit.kind = EXIT_EMULATE;
-		return;
-	}
 	prepare(vcpu);
 	if (shadow)
 		put_tpr(vcpu, tpr);

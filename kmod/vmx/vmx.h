@@ -42,6 +42,9 @@
  * @invept_one: entries of one EPT pointer can be dropped by themselves
  * @ept_ad: accessed and dirty bits in EPT entries
  * @tpr_shadow: CR8 without exits
+ * @apicv: the CPU works on the local APIC's registers and delivers its interrupts
+ * @apic_page: also in xAPIC mode
+ * @posted: interrupts reach the guest without an exit
  * @ple: PAUSE loops exit
  * @tsc_scaling: the guest's TSC may run at another rate
  * @timer: the preemption timer, which counts every 2^@timer_shift ticks of the TSC
@@ -56,7 +59,7 @@ struct vmx_features {
 	u32 pin, cpu, cpu2, exit, entry;
 	u32 revision;
 	bool vpid, invvpid_one, invept_one, ept_ad;
-	bool tpr_shadow, ple, tsc_scaling, timer;
+	bool tpr_shadow, apicv, apic_page, posted, ple, tsc_scaling, timer;
 	u8 timer_shift;
 	bool rdtscp, invpcid, xsaves, wbinvd, encls, perf;
 	bool unrestricted;
@@ -84,6 +87,7 @@ struct vmx_segment {
 	u16 selector;
 };
 
+#define VMX_POSTED_BYTES 64	/* a posted-interrupt descriptor */
 #define VMX_SEGMENTS	8	/* SEG_ES to SEG_TR, in the order of the VMCS's fields */
 #define VMX_AUTOLOAD	8
 
@@ -112,7 +116,8 @@ struct vmx_restricted {
  * @eptp: EPT pointer, 0 before the first root
  * @vpid: TLB tag, 0: none
  * @flush: forget all translations before the next entry
- * @vapic: page with the TPR that the guest sees, with an in-kernel local APIC
+ * @msr_bitmap: as it is in the VMCS
+ * @posted: posted-interrupt descriptor
  * @tpr_limit: class of a vector that the TPR holds back, 0: none
  * @tpr_threshold, @exceptions: as they are in the VMCS
  * @intr: interruptibility; @intr_known: read since the last exit; @intr_dirty: to be written
@@ -141,7 +146,8 @@ struct vmx_vcpu {
 	u64 eptp;
 	u16 vpid;
 	bool flush;
-	void *vapic;
+	void *msr_bitmap;
+	unsigned long *posted;
 	u8 tpr_limit, tpr_threshold;
 	u32 exceptions;
 	u32 intr;
@@ -180,11 +186,18 @@ static inline struct vmx_vcpu *to_vmx(struct okvm_vcpu *vcpu)
 }
 
 /* backend.c */
-extern void *vmx_msr_bitmap;
+extern void *vmx_msr_bitmap, *vmx_msr_bitmap_x2apic;
+/* apicv.c */
+void vmx_set_apicv(struct okvm_vcpu *vcpu, int mode);
+void vmx_set_eoi_exits(struct okvm_vcpu *vcpu);
+unsigned long *vmx_posted_requests(struct okvm_vcpu *vcpu);
+void vmx_notify(struct okvm_vcpu *vcpu);
+bool vmx_sync_apic(struct okvm_vcpu *vcpu);
 /* control.c */
 int vmx_find_features(void);
 void vmx_vcpu_reset(struct okvm_vcpu *vcpu, bool init);
 void vmx_control(struct vmx_vcpu *vmx, u32 bit, bool on);
+void vmx_control2(struct vmx_vcpu *vmx, u32 bits, bool on);
 void vmx_intercept_exception(struct vmx_vcpu *vmx, u8 vector, bool on);
 void vmx_set_root(struct okvm_vcpu *vcpu, u64 root_hpa);
 void vmx_set_tsc(struct okvm_vcpu *vcpu);
@@ -224,7 +237,7 @@ void vmx_load_interruptibility(struct okvm_vcpu *vcpu);
 /* msr.c */
 int vmx_get_msr(struct okvm_vcpu *vcpu, u32 index, u64 *data);
 int vmx_set_msr(struct okvm_vcpu *vcpu, u32 index, u64 data);
-void *vmx_make_msr_bitmap(void);
+void *vmx_make_msr_bitmap(bool x2apic);
 void vmx_read_lazy_msrs(void);
 void vmx_load_lazy_msrs(struct okvm_vcpu *vcpu);
 void vmx_lazy_msrs_changed(struct okvm_vcpu *vcpu);

@@ -82,6 +82,34 @@ FIXES = (
         "  BX_CPU_THIS_PTR in_vmx_guest = true;\n\n  unmask_event(BX_EVENT_INIT);",
         "  BX_CPU_THIS_PTR in_vmx_guest = true;\n  handleInterruptMaskChange();\n\n  unmask_event(BX_EVENT_INIT);",
     ),
+    # VMX: a virtual interrupt waits while IF is clear, also when an interrupt of the host is to end the guest's run.
+    (
+        "cpu/event.cc",
+        "    if (is_pending(BX_EVENT_PENDING_VMX_VIRTUAL_INTR)) {",
+        "    if (is_unmasked_event_pending(BX_EVENT_PENDING_VMX_VIRTUAL_INTR)) {",
+    ),
+    # VMX: an exit while a virtual interrupt is being delivered says which. Here it said vector 0.
+    (
+        "cpu/vapic.cc",
+        "  BX_CPU_THIS_PTR EXT = 1; /* external event */\n",
+        "  BX_CPU_THIS_PTR EXT = 1; /* external event */\n"
+        "  vm->idt_vector_error_code = 0;\n"
+        "  vm->idt_vector_info = vector | (BX_EXTERNAL_INTERRUPT << 8);\n"
+        "  BX_CPU_THIS_PTR nmi_unblocking_iret = false;\n",
+    ),
+    # VMX: a notification may come when all that was posted is taken. Here vector 255 came of it.
+    (
+        "cpu/vapic.cc",
+        "  vector = BX_CPU_THIS_PTR lapic->highest_priority_int(virr);\n  if (vector >= vm->rvi) vm->rvi = vector;",
+        "  int highest = BX_CPU_THIS_PTR lapic->highest_priority_int(virr);\n"
+        "  if (highest >= (int) vm->rvi) vm->rvi = highest;",
+    ),
+    # VMX: a posted-interrupt descriptor is aligned to 64 bytes, not to a page.
+    (
+        "cpu/vmx.cc",
+        "      if (! IsValidPageAlignedPhyAddr(vm->pid_addr)) {",
+        "      if (! IsValidPhyAddr(vm->pid_addr) || (vm->pid_addr & 0x3f)) {",
+    ),
 )
 BIOS = "/usr/share/bochs/BIOS-bochs-latest"
 SETUP = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "setup")

@@ -11,24 +11,10 @@
 #define HIGH		0x61
 #define PIN		5
 
-static bool parameter(const char *name)
-{
-	char path[128];
-	FILE *f;
-	int c;
-
-	snprintf(path, sizeof(path), "/sys/module/okvm/parameters/%s", name);
-	f = fopen(path, "r");
-	c = f ? getc(f) : 'N';
-	if (f)
-		fclose(f);
-	return c == 'Y';
-}
-
 /* Does the CPU do it, and has nobody turned it off? Upstream's answer is not asked for. */
-static bool has_apicv(void)
+static bool has_apicv(const char *parameter)
 {
-	return kvm_is_okvm() && host_has_vmx() && parameter("apicv") && kvm_cap(KVM_CAP_VAPIC) == 0;
+	return okvm_has_apicv() && okvm_parameter(parameter);
 }
 
 /* ---- no exits ---- */
@@ -75,7 +61,7 @@ static void xapic_without_exits(void)
 	GUEST_DONE();
 }
 
-static void expect_few_exits(void (*fn)(void))
+static void expect_few_exits(void (*fn)(void), const char *parameter)
 {
 	struct vcpu *v = vcpu_add(vm_create_irqchip(), 0, fn);
 	uint64_t before, after;
@@ -85,7 +71,7 @@ static void expect_few_exits(void (*fn)(void))
 	vcpu_expect_sync(v, 2);
 	after = vcpu_stat(v, "exits");
 	/* The host's own interrupts, and pages that are touched for the first time. */
-	if (has_apicv())
+	if (has_apicv(parameter))
 		TEST_ASSERT(after - before < ROUNDS / 2, "%lu exits", after - before);
 	else if (kvm_is_okvm())
 		TEST_ASSERT(after - before > ROUNDS, "%lu exits", after - before);
@@ -94,12 +80,12 @@ static void expect_few_exits(void (*fn)(void))
 
 TEST(x2apic_without_exits)
 {
-	expect_few_exits(x2apic_without_exits);
+	expect_few_exits(x2apic_without_exits, "apicv");
 }
 
 TEST(xapic_without_exits)
 {
-	expect_few_exits(xapic_without_exits);
+	expect_few_exits(xapic_without_exits, "apic_page");
 }
 
 /* ---- registers ---- */

@@ -3,6 +3,7 @@
 
 #include <elf.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -44,6 +45,26 @@ bool host_has_vmx(void)
 
 	guest_cpuid(1, 0, r);
 	return r[2] & 1u << 5;
+}
+
+bool okvm_parameter(const char *name)
+{
+	char path[128];
+	FILE *f;
+	int c;
+
+	snprintf(path, sizeof(path), "/sys/module/okvm/parameters/%s", name);
+	f = fopen(path, "r");
+	c = f ? getc(f) : 'N';
+	if (f)
+		fclose(f);
+	return c == 'Y';
+}
+
+bool okvm_has_apicv(void)
+{
+	/* TPR accesses are reported where the CPU does not take them. */
+	return kvm_is_okvm() && host_has_vmx() && !kvm_cap(KVM_CAP_VAPIC);
 }
 
 int kvm_open(void)

@@ -83,6 +83,12 @@ bool host_is_tcg(void);
 /** host_has_vmx() - VMX is what guests run on here */
 bool host_has_vmx(void);
 
+/** okvm_parameter() - a parameter of okvm's module is on */
+bool okvm_parameter(const char *name);
+
+/** okvm_has_apicv() - the device is okvm's, and the CPU works on local APICs by itself */
+bool okvm_has_apicv(void);
+
 /** kvm_open() - a new system fd */
 int kvm_open(void);
 

@@ -72,8 +72,7 @@ static enum emulate_status translate(struct emulate_ctxt *ctxt, u64 linear, unsi
 static enum emulate_status fetch(struct emulate_ctxt *ctxt, u64 linear, void *buf, unsigned int len)
 {
 	struct okvm_walk_fault fault;
-	u32 walk = ACCESS_EXEC | (ctxt->cpl == 3 ? ACCESS_USER : 0);
-	int r = okvm_read_virt(owner(ctxt), linear, buf, len, walk, &fault);
+	int r = okvm_fetch(owner(ctxt), linear, buf, len, ctxt->cpl == 3, &fault);
 
 	if (r > 0)
 		return raise_walk_fault(ctxt, &fault);

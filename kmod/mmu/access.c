@@ -9,35 +9,94 @@
 #include "mmu/memslot.h"
 #include "vmm.h"
 
-static void __user *user_address(const struct okvm_slot *slot, gpa_t gpa)
+/* More than that is worth the call, and its checks. */
+#define FEW_BYTES	32
+
+#define READ_WHILE_LEFT(type, buf, user, len, fault)					\
+	for (; (len) >= sizeof(type); (len) -= sizeof(type), (buf) += sizeof(type),	\
+				      (user) += sizeof(type))				\
+		unsafe_get_user(*(type *)(buf), (type __user *)(user), fault)
+
+#define WRITE_WHILE_LEFT(type, buf, user, len, fault)					\
+	for (; (len) >= sizeof(type); (len) -= sizeof(type), (buf) += sizeof(type),	\
+				      (user) += sizeof(type))				\
+		unsafe_put_user(*(const type *)(buf), (type __user *)(user), fault)
+
+static bool read_few(void *buf, const void __user *user, unsigned int len)
 {
-	return (void __user *)(slot_hva(slot, gpa >> PAGE_SHIFT) + offset_in_page(gpa));
+	if (!user_read_access_begin(user, len))
+		return false;
+	READ_WHILE_LEFT(u64, buf, user, len, fault);
+	READ_WHILE_LEFT(u32, buf, user, len, fault);
+	READ_WHILE_LEFT(u16, buf, user, len, fault);
+	READ_WHILE_LEFT(u8, buf, user, len, fault);
+	user_read_access_end();
+	return true;
+fault:
+	user_read_access_end();
+	return false;
 }
 
-static struct okvm_slot *slot_for(struct okvm_vcpu *vcpu, gpa_t gpa, bool write)
+static bool write_few(void __user *user, const void *buf, unsigned int len)
 {
-	struct okvm_slot *slot = memslot_find(vcpu, gpa >> PAGE_SHIFT);
-
-	return slot && (!write || memslot_writable(slot)) ? slot : NULL;
+	if (!user_write_access_begin(user, len))
+		return false;
+	WRITE_WHILE_LEFT(u64, buf, user, len, fault);
+	WRITE_WHILE_LEFT(u32, buf, user, len, fault);
+	WRITE_WHILE_LEFT(u16, buf, user, len, fault);
+	WRITE_WHILE_LEFT(u8, buf, user, len, fault);
+	user_write_access_end();
+	return true;
+fault:
+	user_write_access_end();
+	return false;
 }
 
-/* Within a page; slots held. User addresses were checked when the slot was made. */
+/**
+ * memslot_read - read guest memory at its user address, in the VMM's address space
+ * @buf: kernel memory
+ * @user: what memslot_user() gave; addresses were checked when the slot was made
+ * @len: bytes, all in one page
+ *
+ * Aligned numbers of 1, 2, 4 or 8 bytes are read at once.
+ *
+ * Context: slots held; may sleep.
+ * Return: false: the memory is not there.
+ */
+bool memslot_read(void *buf, const void __user *user, unsigned int len)
+{
+	if (likely(len <= FEW_BYTES))
+		return read_few(buf, user, len);
+	return !__copy_from_user(buf, user, len);
+}
+
+static void mark_dirty(struct okvm_vcpu *vcpu, gpa_t gpa)
+{
+	memslot_mark_dirty(memslot_find(vcpu, gpa >> PAGE_SHIFT), gpa >> PAGE_SHIFT);
+}
+
+/* Within a page; slots held. */
 static int read_page(struct okvm_vcpu *vcpu, gpa_t gpa, void *buf, unsigned int len)
 {
-	struct okvm_slot *slot = slot_for(vcpu, gpa, false);
+	void __user *user = memslot_user(vcpu, gpa, false);
 
-	if (unlikely(!slot || __copy_from_user(buf, user_address(slot, gpa), len)))
-		return -EFAULT;
-	return 0;
+	return likely(user) && memslot_read(buf, user, len) ? 0 : -EFAULT;
 }
 
 static int write_page(struct okvm_vcpu *vcpu, gpa_t gpa, const void *buf, unsigned int len)
 {
-	struct okvm_slot *slot = slot_for(vcpu, gpa, true);
+	void __user *user = memslot_user(vcpu, gpa, true);
+	bool done;
 
-	if (unlikely(!slot || __copy_to_user(user_address(slot, gpa), buf, len)))
+	if (unlikely(!user))
 		return -EFAULT;
-	memslot_mark_dirty(slot, gpa >> PAGE_SHIFT);
+	if (likely(len <= FEW_BYTES))
+		done = write_few(user, buf, len);
+	else
+		done = !__copy_to_user(user, buf, len);
+	if (!done)
+		return -EFAULT;
+	mark_dirty(vcpu, gpa);
 	return 0;
 }
 
@@ -101,7 +160,7 @@ bool okvm_gpa_is_ram(struct okvm_vcpu *vcpu, gpa_t gpa, bool write)
 	bool ram;
 
 	okvm_slots_begin(vcpu);
-	ram = slot_for(vcpu, gpa, write);
+	ram = memslot_user(vcpu, gpa, write);
 	okvm_slots_end(vcpu);
 	return ram;
 }
@@ -179,18 +238,18 @@ out:
 int okvm_cmpxchg_guest(struct okvm_vcpu *vcpu, gpa_t gpa, void *old, const void *new,
 		       unsigned int len)
 {
-	struct okvm_slot *slot;
+	void __user *user;
 	int r = -EFAULT;
 
 	if (!is_power_of_2(len) || len > 16 || (gpa & (len - 1)) ||
 	    (len == 16 && !boot_cpu_has(X86_FEATURE_CX16)))
 		return -EINVAL;
 	okvm_slots_begin(vcpu);
-	slot = slot_for(vcpu, gpa, true);
-	if (slot)
-		r = cmpxchg_user(user_address(slot, gpa), old, new, len);
+	user = memslot_user(vcpu, gpa, true);
+	if (user)
+		r = cmpxchg_user(user, old, new, len);
 	if (!r)
-		memslot_mark_dirty(slot, gpa >> PAGE_SHIFT);
+		mark_dirty(vcpu, gpa);
 	okvm_slots_end(vcpu);
 	return r;
 }

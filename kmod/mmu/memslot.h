@@ -41,6 +41,23 @@ static inline void memslot_mark_dirty(const struct okvm_slot *slot, u64 gfn)
 		set_bit(gfn - slot->base, slot->dirty);
 }
 
+/**
+ * memslot_user - the user address of guest memory, or NULL: no slot, or not one for writing
+ * @vcpu: the vCPU, between okvm_slots_begin() and okvm_slots_end()
+ * @gpa: guest physical address
+ * @write: it will be written
+ */
+static inline void __user *memslot_user(struct okvm_vcpu *vcpu, gpa_t gpa, bool write)
+{
+	const struct okvm_slot *slot = memslot_find(vcpu, gpa >> PAGE_SHIFT);
+
+	if (unlikely(!slot || (write && !memslot_writable(slot))))
+		return NULL;
+	return (void __user *)(slot_hva(slot, gpa >> PAGE_SHIFT) + offset_in_page(gpa));
+}
+
+bool memslot_read(void *buf, const void __user *user, unsigned int len);
+
 /* Bytes of an access that are in the page of its first. */
 static inline unsigned int to_page_end(u64 address, unsigned int len)
 {

@@ -41,16 +41,44 @@ struct okvm_vm_mmu {
 /* Enough tables for one fault: every level under a 5-level root. */
 #define TABLE_CACHE_SIZE	4
 
+/* What a walk meets at most: five levels. */
+#define FETCH_LEVELS	5
+
+/**
+ * struct fetch_way - the way to a page of code, as a walk found it
+ * @generation: of the slots object; 0: nothing is here
+ * @page: linear page number
+ * @user: the walk's rights
+ * @n: how many entries; 0: no paging
+ * @cr0, @cr3, @cr4, @efer: the vCPU's
+ * @features, @reserved_gpa: its CPUID's
+ * @code: user address of the page
+ * @table: user address of each entry
+ * @entry: its value
+ */
+struct fetch_way {
+	u64 generation, page;
+	bool user;
+	u8 n;
+	unsigned long cr0, cr3, cr4;
+	u64 efer, features, reserved_gpa;
+	void __user *code;
+	u64 __user *table[FETCH_LEVELS];
+	u64 entry[FETCH_LEVELS];
+};
+
 /**
  * struct okvm_vcpu_mmu - a vCPU's part, its thread's alone
  * @root: the root that the backend runs on
  * @slot_hint: index of the slot of the last lookup
+ * @fetch: pages that instructions were fetched from, by their number's lowest bits
  * @nr_tables: filled entries of @tables
  * @tables: zeroed pages, so that nothing is allocated under a lock
  */
 struct okvm_vcpu_mmu {
 	hpa_t root;
 	unsigned int slot_hint;
+	struct fetch_way fetch[4];
 	unsigned int nr_tables;
 	void *tables[TABLE_CACHE_SIZE];
 };
@@ -97,6 +125,10 @@ int okvm_read_virt(struct okvm_vcpu *vcpu, u64 linear, void *buf, unsigned int l
 		   struct okvm_walk_fault *fault);
 int okvm_write_virt(struct okvm_vcpu *vcpu, u64 linear, const void *buf, unsigned int len,
 		    u32 access, struct okvm_walk_fault *fault);
+struct walk_ctxt;
+void okvm_walk_as(struct okvm_vcpu *vcpu, struct walk_ctxt *ctxt);
+int okvm_fetch(struct okvm_vcpu *vcpu, u64 linear, void *buf, unsigned int len, bool user,
+	       struct okvm_walk_fault *fault);
 
 /*
  * Linear to physical: 0, or 1 with *fault filled. Sets the guest's A and D bits as the CPU would.

@@ -143,6 +143,7 @@ static void build_by_hva(struct okvm_slots *slots, const struct okvm_slots *from
 void slots_build(struct okvm_slots *slots, const struct okvm_slots *from,
 		 const struct okvm_slot *drop, struct okvm_slot *add)
 {
+	slots->generation = from->generation + 1;
 	slots->by_hva = (struct slot_by_hva *)&slots->by_gfn[from->n + 1];
 	build_by_gfn(slots, from, drop, add);
 	build_by_hva(slots, from, drop, add);

@@ -41,11 +41,13 @@ struct slot_by_hva {
 
 /**
  * struct okvm_slots - all slots of a VM at one time
+ * @generation: another one than that of any other object of the VM; 0: of the empty first
  * @n: how many
  * @by_hva: sorted by user address
  * @by_gfn: sorted by guest address
  */
 struct okvm_slots {
+	u64 generation;
 	unsigned int n;
 	struct slot_by_hva *by_hva;
 	struct slot_by_gfn by_gfn[];

@@ -7,7 +7,9 @@
 
 static int read_entry(void *priv, u64 gpa, u64 *entry, unsigned int bytes)
 {
-	return okvm_read_guest(priv, gpa, entry, bytes) ? WALK_NO_RAM : 0;
+	void __user *user = memslot_user(priv, gpa, false);
+
+	return likely(user) && memslot_read(entry, user, bytes) ? 0 : WALK_NO_RAM;
 }
 
 static int update_entry(void *priv, u64 gpa, u64 old, u64 new, unsigned int bytes)
@@ -45,7 +47,12 @@ static u32 walk_features(struct okvm_vcpu *vcpu)
 	return features;
 }
 
-static void walk_as(struct okvm_vcpu *vcpu, struct walk_ctxt *ctxt)
+/**
+ * okvm_walk_as - what a walk of the guest's tables depends on
+ * @vcpu: the running vCPU, loaded; the walk is done between okvm_slots_begin() and okvm_slots_end()
+ * @ctxt: filled
+ */
+void okvm_walk_as(struct okvm_vcpu *vcpu, struct walk_ctxt *ctxt)
 {
 	*ctxt = (struct walk_ctxt){
 		.mode = walk_mode_of(vcpu->cr0 & X86_CR0_PG, vcpu->cr4 & X86_CR4_PAE,
@@ -78,7 +85,7 @@ int okvm_translate(struct okvm_vcpu *vcpu, u64 linear, u32 access, gpa_t *gpa,
 	struct walk_ctxt ctxt;
 	int r;
 
-	walk_as(vcpu, &ctxt);
+	okvm_walk_as(vcpu, &ctxt);
 	okvm_slots_begin(vcpu);
 	r = walk_translate(&ctxt, linear, access, gpa, fault);
 	okvm_slots_end(vcpu);

@@ -36,32 +36,30 @@ const struct walk_mode walk_none;
 const struct walk_mode walk_32 = {
 	.levels = 2, .entry_bytes = 4, .linear_bits = 32, .root_mask = BITS(31, 12),
 	.level = {
-		[1] = { .shift = 12, .index_bits = 10, .leaf = LEAF_ALWAYS, .rights = true },
-		[2] = { .shift = 22, .index_bits = 10, .leaf = LEAF_PSE, .rights = true,
-			.leaf_reserved = BITS(21, 21) },
+		[1] = { .shift = 12, .index_mask = 1023, .rights = true },
+		[2] = { .shift = 22, .index_mask = 1023, .rights = true, .large = true,
+			.large_needs = WALK_PSE, .leaf_reserved = BITS(21, 21) },
 	},
 };
 
 const struct walk_mode walk_pae = {
 	.levels = 3, .entry_bytes = 8, .linear_bits = 32, .root_mask = BITS(31, 5),
 	.level = {
-		[1] = { .shift = 12, .index_bits = 9, .leaf = LEAF_ALWAYS, .rights = true,
-			.leaf_reserved = PAE_HIGH },
-		[2] = { .shift = 21, .index_bits = 9, .leaf = LEAF_PS, .rights = true,
+		[1] = { .shift = 12, .index_mask = 511, .rights = true, .leaf_reserved = PAE_HIGH },
+		[2] = { .shift = 21, .index_mask = 511, .large = true, .rights = true,
 			.table_reserved = PAE_HIGH, .leaf_reserved = PAE_HIGH | BITS(20, 13) },
-		[3] = { .shift = 30, .index_bits = 2, .leaf = LEAF_NEVER,
+		[3] = { .shift = 30, .index_mask = 3,
 			.table_reserved = BITS(63, 52) | BITS(8, 5) | BITS(2, 1) },
 	},
 };
 
 #define LONG_LEVELS \
-	[1] = { .shift = 12, .index_bits = 9, .leaf = LEAF_ALWAYS, .rights = true }, \
-	[2] = { .shift = 21, .index_bits = 9, .leaf = LEAF_PS, .rights = true, \
+	[1] = { .shift = 12, .index_mask = 511, .rights = true }, \
+	[2] = { .shift = 21, .index_mask = 511, .large = true, .rights = true, \
 		.leaf_reserved = BITS(20, 13) }, \
-	[3] = { .shift = 30, .index_bits = 9, .leaf = LEAF_1G, .rights = true, \
-		.leaf_reserved = BITS(29, 13) }, \
-	[4] = { .shift = 39, .index_bits = 9, .leaf = LEAF_NEVER, .rights = true, \
-		.table_reserved = PTE_PS }
+	[3] = { .shift = 30, .index_mask = 511, .rights = true, .large = true, \
+		.large_needs = WALK_1G, .table_reserved = PTE_PS, .leaf_reserved = BITS(29, 13) }, \
+	[4] = { .shift = 39, .index_mask = 511, .rights = true, .table_reserved = PTE_PS }
 
 const struct walk_mode walk_4_level = {
 	.levels = 4, .entry_bytes = 8, .linear_bits = 48, .root_mask = FRAME_MASK,
@@ -72,8 +70,7 @@ const struct walk_mode walk_5_level = {
 	.levels = 5, .entry_bytes = 8, .linear_bits = 57, .root_mask = FRAME_MASK,
 	.level = {
 		LONG_LEVELS,
-		[5] = { .shift = 48, .index_bits = 9, .leaf = LEAF_NEVER, .rights = true,
-			.table_reserved = PTE_PS },
+		[5] = { .shift = 48, .index_mask = 511, .rights = true, .table_reserved = PTE_PS },
 	},
 };
 
@@ -92,26 +89,6 @@ const struct walk_mode *walk_mode_of(bool paging, bool pae, bool long_mode, bool
 		return la57 ? &walk_5_level : &walk_4_level;
 	return pae ? &walk_pae : &walk_32;
 }
-
-/**
- * struct walk - a walk under way
- * @ctxt: what it depends on
- * @linear: the address
- * @access: ACCESS_* bits
- * @rights: PTE_RW, PTE_US, set when every level has them; PTE_NX, set when one has it
- * @level: where the walk is, and at the end the leaf's
- * @gpa: address of each level's entry
- * @entry: its value
- */
-struct walk {
-	const struct walk_ctxt *ctxt;
-	u64 linear;
-	u32 access;
-	u64 rights;
-	int level;
-	u64 gpa[WALK_MAX_LEVEL + 1];
-	u64 entry[WALK_MAX_LEVEL + 1];
-};
 
 static bool has(const struct walk *w, u32 feature)
 {
@@ -132,75 +109,65 @@ static int page_fault(const struct walk *w, u32 error, struct okvm_walk_fault *f
 	return 1;
 }
 
-static bool is_leaf(const struct walk *w)
-{
-	u64 ps = w->entry[w->level] & PTE_PS;
-
-	switch (w->ctxt->mode->level[w->level].leaf) {
-	case LEAF_ALWAYS:
-		return true;
-	case LEAF_PS:
-		return ps;
-	case LEAF_PSE:
-		return ps && has(w, WALK_PSE);
-	case LEAF_1G:
-		return ps && has(w, WALK_1G);
-	default:
-		return false;
-	}
-}
-
 /* PSE-36: bits 13 to 20 of a 4 MiB entry are bits 32 to 39 of the address. */
 static u64 pse36_high(u64 entry)
 {
 	return (entry & BITS(20, 13)) << (32 - 13);
 }
 
-static bool reserved_bits(const struct walk *w)
+/* A 4-byte entry has reserved bits only when it maps 4 MiB. */
+static bool pse_reserved_bits(const struct walk *w, u64 entry, bool leaf)
 {
-	const struct walk_level *level = &w->ctxt->mode->level[w->level];
-	u64 entry = w->entry[w->level], reserved;
+	return leaf && w->level > 1 &&
+	       ((entry & w->ctxt->mode->level[w->level].leaf_reserved) ||
+		(pse36_high(entry) & w->ctxt->reserved_gpa));
+}
 
-	if (w->ctxt->mode->entry_bytes == 4)
-		return is_leaf(w) && level->leaf != LEAF_ALWAYS &&
-		       ((entry & level->leaf_reserved) ||
-			(pse36_high(entry) & w->ctxt->reserved_gpa));
-	reserved = w->ctxt->reserved_gpa & FRAME_MASK;
-	reserved |= is_leaf(w) ? level->leaf_reserved : level->table_reserved;
-	if (!has(w, WALK_NX))
-		reserved |= PTE_NX;
-	/* A CPU without 1 GiB pages has no use for the bit that asks for one. */
-	if (level->leaf == LEAF_1G && !is_leaf(w))
-		reserved |= PTE_PS;
-	if (w->level > 3 && has(w, WALK_AMD))
-		reserved |= PTE_G;
-	return entry & reserved;
+static bool may_be_large(const struct walk *w, const struct walk_level *level)
+{
+	return level->large && !(level->large_needs & ~w->ctxt->features);
+}
+
+/* Bits that are reserved in every 8-byte entry. */
+static u64 always_reserved(const struct walk *w)
+{
+	return (w->ctxt->reserved_gpa & FRAME_MASK) | (has(w, WALK_NX) ? 0 : PTE_NX);
 }
 
 /* Read tables down to the leaf. 0, or 1 for a fault. */
 static int descend(struct walk *w, struct okvm_walk_fault *fault)
 {
 	const struct walk_mode *mode = w->ctxt->mode;
+	u64 reserved, always = always_reserved(w);
 	u64 table = w->ctxt->cr3 & mode->root_mask;
 	const struct walk_level *level;
-	u64 index, entry;
+	u64 entry;
+	bool leaf;
 
 	w->rights = PTE_RW | PTE_US;
+	w->in_all = ~0ULL;
 	for (w->level = mode->levels;; w->level--) {
 		level = &mode->level[w->level];
-		index = (w->linear >> level->shift) & ((1u << level->index_bits) - 1);
-		w->gpa[w->level] = table + index * mode->entry_bytes;
+		w->gpa[w->level] = table + ((w->linear >> level->shift) & level->index_mask) *
+				   mode->entry_bytes;
 		entry = 0;
 		if (w->ctxt->ops->read(w->ctxt->priv, w->gpa[w->level], &entry,
 				       mode->entry_bytes) || !(entry & PTE_P))
 			return page_fault(w, 0, fault);
 		w->entry[w->level] = entry;
-		if (reserved_bits(w))
+		leaf = w->level == 1 || ((entry & PTE_PS) && may_be_large(w, level));
+		reserved = always | (leaf ? level->leaf_reserved : level->table_reserved);
+		if (unlikely(w->level > 3) && has(w, WALK_AMD))
+			reserved |= PTE_G;
+		if (unlikely(mode->entry_bytes == 4 ? pse_reserved_bits(w, entry, leaf) :
+						      entry & reserved))
 			return page_fault(w, ERR_P | ERR_RSVD, fault);
-		if (level->rights)
+		if (level->rights) {
 			w->rights = (w->rights & entry & (PTE_RW | PTE_US)) |
 				    ((w->rights | entry) & PTE_NX);
-		if (is_leaf(w))
+			w->in_all &= entry;
+		}
+		if (leaf)
 			return 0;
 		table = entry & FRAME_MASK;
 	}
@@ -258,9 +225,11 @@ static int check_rights(const struct walk *w, struct okvm_walk_fault *fault)
 static int mark_used(struct walk *w)
 {
 	const struct walk_mode *mode = w->ctxt->mode;
-	u64 used;
+	u64 used, entry = w->entry[w->level];
 	int level;
 
+	if (likely(walk_all_accessed(w) && ((entry & PTE_D) || !(w->access & ACCESS_WRITE))))
+		return 0;
 	for (level = mode->levels; level >= w->level; level--) {
 		if (!mode->level[level].rights)
 			continue;
@@ -294,6 +263,37 @@ static bool canonical(const struct walk_mode *mode, u64 linear)
 }
 
 /**
+ * walk_to_leaf - walk_translate(), for those who want to know the way
+ * @w: @ctxt, @linear and @access are set; the rest is filled when there is no fault
+ * @gpa: the guest physical address
+ * @fault: what the guest gets if it cannot be
+ *
+ * Return: 0, or 1 with @fault filled.
+ */
+int walk_to_leaf(struct walk *w, u64 *gpa, struct okvm_walk_fault *fault)
+{
+	const struct walk_mode *mode = w->ctxt->mode;
+
+	w->level = 0;
+	if (mode->linear_bits <= 32) {
+		w->linear = (u32)w->linear;
+	} else if (!canonical(mode, w->linear)) {
+		*fault = (struct okvm_walk_fault){ .vector = VECTOR_GP };
+		return 1;
+	}
+	if (!mode->levels) {
+		*gpa = w->linear;
+		return 0;
+	}
+	do {
+		if (descend(w, fault) || check_rights(w, fault))
+			return 1;
+	} while (mark_used(w));
+	*gpa = leaf_gpa(w);
+	return 0;
+}
+
+/**
  * walk_translate - translate a linear address as the guest's CPU would
  * @ctxt: the vCPU's state
  * @linear: the address; its upper half is ignored outside long mode
@@ -312,20 +312,5 @@ int walk_translate(const struct walk_ctxt *ctxt, u64 linear, u32 access, u64 *gp
 {
 	struct walk w = { .ctxt = ctxt, .linear = linear, .access = access };
 
-	if (ctxt->mode->linear_bits <= 32) {
-		w.linear = (u32)linear;
-	} else if (!canonical(ctxt->mode, linear)) {
-		*fault = (struct okvm_walk_fault){ .vector = VECTOR_GP };
-		return 1;
-	}
-	if (!ctxt->mode->levels) {
-		*gpa = w.linear;
-		return 0;
-	}
-	do {
-		if (descend(&w, fault) || check_rights(&w, fault))
-			return 1;
-	} while (mark_used(&w));
-	*gpa = leaf_gpa(&w);
-	return 0;
+	return walk_to_leaf(&w, gpa, fault);
 }

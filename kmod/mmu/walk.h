@@ -29,22 +29,22 @@ struct okvm_walk_fault {
 #define WALK_1G		0x080	/* the CPU has 1 GiB pages */
 #define WALK_AMD	0x100	/* the G bit is reserved at levels 4 and 5 */
 
-enum walk_leaf { LEAF_NEVER, LEAF_PSE, LEAF_PS, LEAF_1G, LEAF_ALWAYS };
-
 /**
  * struct walk_level - one level of a paging mode
  * @shift: lowest bit of the linear address that indexes it
- * @index_bits: how many
- * @leaf: when an entry here maps a page
+ * @rights: the entry has R/W, U/S, A and XD bits
+ * @index_mask: after the shift
+ * @large: PS says that the entry maps a page. At level 1 every entry does.
+ * @large_needs: if the WALK_* bit is there
  * @table_reserved: bits that must be 0 in an entry that points to a table
  * @leaf_reserved: bits that must be 0 in one that maps a page
- * @rights: the entry has R/W, U/S, A and XD bits
  */
 struct walk_level {
-	u8 shift, index_bits;
-	u8 leaf;
+	u8 shift;
+	bool rights, large;
+	u16 index_mask;
+	u32 large_needs;
 	u64 table_reserved, leaf_reserved;
-	bool rights;
 };
 
 /**
@@ -98,7 +98,36 @@ struct walk_ctxt {
 	void *priv;
 };
 
+/**
+ * struct walk - a walk, and what it has met
+ * @ctxt: what it depends on
+ * @linear: the address
+ * @access: ACCESS_* bits
+ * @rights: R/W and U/S, set when every level has them; XD, set when one has it
+ * @in_all: bits that are set in the entries of all levels that have rights
+ * @level: where the walk is, and at the end the leaf's; 0: no paging
+ * @gpa: address of each level's entry
+ * @entry: its value
+ */
+struct walk {
+	const struct walk_ctxt *ctxt;
+	u64 linear;
+	u32 access;
+	u64 rights;
+	u64 in_all;
+	int level;
+	u64 gpa[WALK_MAX_LEVEL + 1];
+	u64 entry[WALK_MAX_LEVEL + 1];
+};
+
+/* Had every entry on the way, as it was read, its accessed bit? */
+static inline bool walk_all_accessed(const struct walk *w)
+{
+	return w->in_all & (1 << 5);
+}
+
 const struct walk_mode *walk_mode_of(bool paging, bool pae, bool long_mode, bool la57);
+int walk_to_leaf(struct walk *w, u64 *gpa, struct okvm_walk_fault *fault);
 int walk_translate(const struct walk_ctxt *ctxt, u64 linear, u32 access, u64 *gpa,
 		   struct okvm_walk_fault *fault);
 

@@ -3,10 +3,25 @@
  * Runs the emulator (emulate/) on a vCPU: its callbacks, and what follows from its answer.
  */
 #include <linux/kvm.h>
+#include <linux/module.h>
 #include <asm/fpu/api.h>
 
 #include "io.h"
+#include "regs.h"
 #include "vmm.h"
+
+/*
+ * UD2 with these bytes behind it has the instruction that follows emulated: a guest's way to test
+ * the emulator. Bit 0: look for it; bit 1: the instruction begins with RFLAGS.RF clear.
+ */
+static int force_emulation_prefix;
+module_param(force_emulation_prefix, int, 0644);
+MODULE_PARM_DESC(force_emulation_prefix, "UD2 'k' 'v' 'm' has the next instruction emulated");
+
+#define FORCE_EMULATION		BIT(0)
+#define FORCE_WITHOUT_RF	BIT(1)
+
+static const u8 prefix[] = { 0x0f, 0x0b, 'k', 'v', 'm' };
 
 static struct okvm_vcpu *owner(struct emulate_ctxt *ctxt)
 {
@@ -512,6 +527,8 @@ static enum emulate_status special(struct emulate_ctxt *ctxt, enum emulate_speci
 	case SPECIAL_HLT:
 		vcpu->emulated_hlt = true;
 		return EMULATE_DONE;
+	case SPECIAL_HYPERCALL:
+		return okvm_hypercall(vcpu) == RESUME_GUEST ? EMULATE_DONE : EMULATE_UNSUPPORTED;
 	case SPECIAL_RSM:
 	case SPECIAL_VIRT:
 		return emulate_raise(ctxt, X86_TRAP_UD);
@@ -615,6 +632,9 @@ static void queue_fault(struct okvm_vcpu *vcpu, const struct emulate_fault *faul
 {
 	if (fault->vector == X86_TRAP_PF)
 		okvm_queue_page_fault(vcpu, fault->address, fault->error);
+	/* The one debug exception that is a fault here: general detect. */
+	else if (fault->vector == X86_TRAP_DB)
+		okvm_queue_exception_payload(vcpu, X86_TRAP_DB, DR6_DETECT);
 	else if (fault->has_error)
 		okvm_queue_exception_error(vcpu, fault->vector, fault->error);
 	else
@@ -622,8 +642,8 @@ static void queue_fault(struct okvm_vcpu *vcpu, const struct emulate_fault *faul
 }
 
 /*
- * The instruction is beyond the emulator. A guest's user program gets #UD; its kernel is given up
- * on, with the instruction's bytes for whoever wants to know.
+ * The instruction is beyond the emulator. A guest's user program gets #UD, unless user space wants
+ * to know of it; its kernel is given up on, with the instruction's bytes for whoever asks why.
  */
 static int unsupported(struct okvm_vcpu *vcpu)
 {
@@ -631,16 +651,17 @@ static int unsupported(struct okvm_vcpu *vcpu)
 	typeof(vcpu->run->emulation_failure) *failure = &vcpu->run->emulation_failure;
 
 	okvm_count(vcpu, insn_emulation_fail);
-	if (okvm_cpl(vcpu)) {
+	if (okvm_cpl(vcpu) && !READ_ONCE(vcpu->vm->exit_on_emulation_failure)) {
 		okvm_queue_exception(vcpu, X86_TRAP_UD);
 		return RESUME_GUEST;
 	}
 	vcpu->run->exit_reason = KVM_EXIT_INTERNAL_ERROR;
 	failure->suberror = KVM_INTERNAL_ERROR_EMULATION;
-	failure->ndata = 3;
+	failure->ndata = 1;
 	failure->flags = 0;
-	memset(failure->insn_bytes, 0x90, sizeof(failure->insn_bytes));
 	if (ctxt->n_bytes) {
+		failure->ndata = 3;
+		memset(failure->insn_bytes, 0x90, sizeof(failure->insn_bytes));
 		failure->flags = KVM_INTERNAL_ERROR_EMULATION_FLAG_INSTRUCTION_BYTES;
 		failure->insn_size = ctxt->n_bytes;
 		memcpy(failure->insn_bytes, ctxt->bytes,
@@ -714,6 +735,52 @@ int okvm_emulate_instruction(struct okvm_vcpu *vcpu, gpa_t gpa, bool gpa_valid)
 	return execute(vcpu);
 }
 
+/* Outside 64-bit code the upper half of RIP does not exist. */
+static unsigned long next_rip(struct okvm_vcpu *vcpu, unsigned int len)
+{
+	unsigned long rip = okvm_rip(vcpu), next = rip + len;
+
+	/* Seldom does it come to that, and the code segment need not be read. */
+	if (likely(!((rip ^ next) >> 32)))
+		return next;
+	return okvm_64bit_code(vcpu) ? next : (u32)next;
+}
+
+/* Is the instruction that raised #UD the prefix? Then RIP goes behind it. */
+static bool skip_prefix(struct okvm_vcpu *vcpu)
+{
+	int mode = READ_ONCE(force_emulation_prefix);
+	u32 user = okvm_cpl(vcpu) == 3 ? ACCESS_USER : 0;
+	struct okvm_walk_fault fault;
+	u8 code[sizeof(prefix)];
+
+	if (likely(!(mode & FORCE_EMULATION)) ||
+	    okvm_read_virt(vcpu, okvm_linear_rip(vcpu), code, sizeof(code), user | ACCESS_EXEC,
+			   &fault) ||
+	    memcmp(code, prefix, sizeof(code)))
+		return false;
+	okvm_reg_set(vcpu, REG_RIP, next_rip(vcpu, sizeof(prefix)));
+	if (mode & FORCE_WITHOUT_RF)
+		okvm_reg_set(vcpu, REG_RFLAGS, okvm_reg(vcpu, REG_RFLAGS) & ~X86_EFLAGS_RF);
+	return true;
+}
+
+/**
+ * okvm_undefined - the guest raised #UD: it gets it, unless it means something to us
+ * @vcpu: the vCPU
+ *
+ * Context: the vCPU's thread; may sleep.
+ * Return: RESUME_GUEST, RESUME_USER, or a negative errno.
+ */
+int okvm_undefined(struct okvm_vcpu *vcpu)
+{
+	if (skip_prefix(vcpu))
+		return okvm_emulate_instruction(vcpu, 0, false);
+	if (!okvm_fix_hypercall(vcpu))
+		okvm_queue_exception(vcpu, X86_TRAP_UD);
+	return RESUME_GUEST;
+}
+
 /**
  * okvm_task_switch - do the task switch that exited: vcpu->exit.task
  * @vcpu: the vCPU; RIP is on the instruction that asked for it, or where the event came
@@ -771,17 +838,6 @@ void okvm_emulate_event(struct okvm_vcpu *vcpu, u8 vector, bool has_error, u32 e
 	/* Neither tables nor stack can be a device. */
 	else if (status != EMULATE_DONE || okvm_io_wants_user(vcpu))
 		okvm_triple_fault(vcpu);
-}
-
-/* Outside 64-bit code the upper half of RIP does not exist. */
-static unsigned long next_rip(struct okvm_vcpu *vcpu, unsigned int len)
-{
-	unsigned long rip = okvm_rip(vcpu), next = rip + len;
-
-	/* Seldom does it come to that, and the code segment need not be read. */
-	if (likely(!((rip ^ next) >> 32)))
-		return next;
-	return okvm_64bit_code(vcpu) ? next : (u32)next;
 }
 
 /**

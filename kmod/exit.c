@@ -226,9 +226,7 @@ static int handle_exception(struct okvm_vcpu *vcpu)
 	case X86_TRAP_BP:
 		return debug_exit(vcpu, 0);
 	case X86_TRAP_UD:
-		if (!okvm_fix_hypercall(vcpu))
-			okvm_queue_exception(vcpu, X86_TRAP_UD);
-		return RESUME_GUEST;
+		return okvm_undefined(vcpu);
 	case X86_TRAP_AC:
 		okvm_queue_exception_error(vcpu, X86_TRAP_AC, exit->exception.error);
 		return RESUME_GUEST;

@@ -193,12 +193,21 @@ static int limit_vcpu_ids(struct okvm_vm *vm, const struct kvm_enable_cap *cap)
 	return r;
 }
 
+static int exit_on_emulation_failure(struct okvm_vm *vm, const struct kvm_enable_cap *cap)
+{
+	if (cap->args[0] & ~1ull)
+		return -EINVAL;
+	WRITE_ONCE(vm->exit_on_emulation_failure, cap->args[0]);
+	return 0;
+}
+
 const struct okvm_cap okvm_vm_caps[] = {
 	{ KVM_CAP_NR_VCPUS, .check = cap_nr_vcpus },
 	{ KVM_CAP_MAX_VCPUS, OKVM_MAX_VCPUS },
 	{ KVM_CAP_MAX_VCPU_ID, OKVM_MAX_VCPU_ID, .enable = limit_vcpu_ids },
 	{ KVM_CAP_DISABLE_QUIRKS, 1, .enable = disable_quirks },
 	{ KVM_CAP_DISABLE_QUIRKS2, QUIRKS, .enable = disable_quirks2 },
+	{ KVM_CAP_EXIT_ON_EMULATION_FAILURE, 1, .enable = exit_on_emulation_failure },
 	{ KVM_CAP_HLT, 1 },
 	{ KVM_CAP_USER_NMI, 1 },
 	{ KVM_CAP_IMMEDIATE_EXIT, 1 },

@@ -128,6 +128,7 @@ struct okvm_io_state {
 /* SDM vol. 3, "Debug Registers": DR6 and DR7 when nothing happened and nothing is set. */
 #define DR6_IDLE	0xffff0ff0ul
 #define DR6_TRANSACTION	0x00010000ul	/* RTM: active low */
+#define DR6_DETECT	0x00002000ul	/* BD */
 #define DR7_IDLE	0x00000400ul
 #define DR7_GENERAL_DETECT 0x00002000ul
 
@@ -215,6 +216,7 @@ struct okvm_vm {
 	u32 bsp_id;				/* V */
 	u64 tsc_khz;				/* V: default rate of new vCPUs */
 	u64 disabled_quirks;			/* V */
+	bool exit_on_emulation_failure;		/* V to write, A to read */
 	struct page *coalesced_page;		/* C after first use */
 	void *priv;				/* C: the backend's own */
 };
@@ -282,6 +284,7 @@ int okvm_halt(struct okvm_vcpu *vcpu);
 unsigned long okvm_read_cr(struct okvm_vcpu *vcpu, int cr);
 int okvm_write_cr(struct okvm_vcpu *vcpu, int cr, unsigned long value);
 int okvm_emulate_instruction(struct okvm_vcpu *vcpu, gpa_t gpa, bool gpa_valid);
+int okvm_undefined(struct okvm_vcpu *vcpu);
 int okvm_skip_instruction(struct okvm_vcpu *vcpu);
 void okvm_emulate_event(struct okvm_vcpu *vcpu, u8 vector, bool has_error, u32 error, u8 len);
 int okvm_task_switch(struct okvm_vcpu *vcpu);

@@ -124,18 +124,14 @@ bool okvm_fix_hypercall(struct okvm_vcpu *vcpu)
 	bool amd = boot_cpu_data.x86_vendor != X86_VENDOR_INTEL;
 	const u8 *own = amd ? vmmcall : vmcall, *other = amd ? vmcall : vmmcall;
 	u32 user = okvm_cpl(vcpu) == 3 ? ACCESS_USER : 0;
-	u64 rip = okvm_reg(vcpu, REG_RIP);
 	struct okvm_walk_fault fault;
-	struct kvm_segment cs;
 	u8 code[3];
+	u64 rip;
 	int r;
 
 	if (vcpu->vm->disabled_quirks & KVM_X86_QUIRK_FIX_HYPERCALL_INSN)
 		return false;
-	if (!okvm_64bit_code(vcpu)) {
-		okvm_get_segment(vcpu, &cs, SEG_CS);
-		rip = (u32)(cs.base + rip);
-	}
+	rip = okvm_linear_rip(vcpu);
 	if (okvm_read_virt(vcpu, rip, code, sizeof(code), user | ACCESS_EXEC, &fault) ||
 	    memcmp(code, other, sizeof(code)))
 		return false;

@@ -48,8 +48,9 @@ const struct walk_mode walk_pae = {
 		[1] = { .shift = 12, .index_mask = 511, .rights = true, .leaf_reserved = PAE_HIGH },
 		[2] = { .shift = 21, .index_mask = 511, .large = true, .rights = true,
 			.table_reserved = PAE_HIGH, .leaf_reserved = PAE_HIGH | BITS(20, 13) },
+		/* QEMU's TCG sets A in them: let bits 5 and 6 be. */
 		[3] = { .shift = 30, .index_mask = 3,
-			.table_reserved = BITS(63, 52) | BITS(8, 5) | BITS(2, 1) },
+			.table_reserved = BITS(63, 52) | BITS(8, 7) | BITS(2, 1) },
 	},
 };
 

@@ -285,7 +285,11 @@ static void pae_root(void)
 	CHECK_EQ(walk(0x40000123, ACCESS_WRITE), 0);
 	CHECK_EQ(gpa, 0x200123);
 	CHECK_EQ(rd(0x1028, 8), 2 * PAGE | P);	/* has no accessed bit */
+	wr(0x1028, 2 * PAGE | P | 0x60, 8);	/* but an emulated CPU may set it */
+	CHECK_EQ(walk(0x40000123, ACCESS_READ), 0);
 	wr(0x1028, 2 * PAGE | P | W, 8);	/* nor a write bit */
+	expect_fault(0x40000123, ACCESS_READ, 9);
+	wr(0x1028, 2 * PAGE | P | 0x80, 8);
 	expect_fault(0x40000123, ACCESS_READ, 9);
 }
 

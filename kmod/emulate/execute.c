@@ -205,7 +205,7 @@ static noinline enum emulate_status try_again(struct emulate_ctxt *ctxt)
 static __always_inline void complete(struct emulate_ctxt *ctxt)
 {
 	if (unlikely(ctxt->stepping))
-		ctxt->single_step = !ctxt->no_step;
+		ctxt->single_step = !ctxt->no_step && ctxt->next_shadow != EMULATE_SHADOW_MOV_SS;
 	ctxt->shadow = ctxt->next_shadow;
 	if (!ctxt->keep_rf)
 		ctxt->rflags &= ~FLAG_RF;

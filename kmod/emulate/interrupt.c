@@ -291,5 +291,7 @@ enum emulate_status run_int(struct emulate_ctxt *ctxt)
 			return EMULATE_UNSUPPORTED;
 		return raise_gp0(ctxt);
 	}
+	/* The instruction is over when the flags are pushed. */
+	ctxt->rflags &= ~FLAG_RF;
 	return deliver(ctxt, &event);
 }

@@ -270,7 +270,7 @@ enum emulate_status run_mov_to_seg(struct emulate_ctxt *ctxt)
 	enum emulate_status status = load_segment(ctxt, reg, ctxt->src.value);
 
 	if (status == EMULATE_DONE && reg == SEG_SS)
-		ctxt->next_shadow = EMULATE_SHADOW_MOV_SS;
+		cast_shadow(ctxt, EMULATE_SHADOW_MOV_SS);
 	return status;
 }
 

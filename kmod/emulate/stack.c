@@ -196,7 +196,7 @@ enum emulate_status run_pop_seg(struct emulate_ctxt *ctxt)
 	if (status == EMULATE_DONE)
 		status = load_segment(ctxt, reg, selector);
 	if (status == EMULATE_DONE && reg == SEG_SS)
-		ctxt->next_shadow = EMULATE_SHADOW_MOV_SS;
+		cast_shadow(ctxt, EMULATE_SHADOW_MOV_SS);
 	return status;
 }
 

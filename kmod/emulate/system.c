@@ -5,6 +5,9 @@
 #define DR6_BD_BIT (1ull << 13)
 #define DR7_GD_BIT (1ull << 13)
 
+/* MWAIT's ECX: an interrupt ends the wait even with RFLAGS.IF clear. */
+#define MWAIT_INTERRUPT_BREAK 1
+
 enum emulate_status run_mov_cr(struct emulate_ctxt *ctxt)
 {
 	const struct emulate_insn *insn = &ctxt->insn;
@@ -32,7 +35,7 @@ enum emulate_status run_lmsw(struct emulate_ctxt *ctxt)
 	return ctxt->ops->set_cr(ctxt, 0, cr0);
 }
 
-/* DR4 and DR5 are DR6 and DR7 unless CR4.DE is set; DR7.GD guards them all. */
+/* DR4 and DR5 are DR6 and DR7 unless CR4.DE is set, at any CPL; DR7.GD guards them all. */
 enum emulate_status run_mov_dr(struct emulate_ctxt *ctxt)
 {
 	const struct emulate_insn *insn = &ctxt->insn;
@@ -45,6 +48,8 @@ enum emulate_status run_mov_dr(struct emulate_ctxt *ctxt)
 			return emulate_raise(ctxt, VECTOR_UD);
 		reg += 2;
 	}
+	if (ctxt->cpl)
+		return raise_gp0(ctxt);
 	if (ctxt->ops->get_dr(ctxt, 7) & DR7_GD_BIT) {
 		status = ctxt->ops->set_dr(ctxt, 6, ctxt->ops->get_dr(ctxt, 6) | DR6_BD_BIT);
 		return status == EMULATE_DONE ? emulate_raise(ctxt, VECTOR_DB) : status;
@@ -161,7 +166,7 @@ enum emulate_status run_xsetbv(struct emulate_ctxt *ctxt)
 {
 	if (!(ctxt->ops->get_cr(ctxt, 4) & CR4_OSXSAVE_BIT))
 		return emulate_raise(ctxt, VECTOR_UD);
-	if ((u32)ctxt->gpr[GPR_RCX])
+	if (ctxt->cpl || (u32)ctxt->gpr[GPR_RCX])
 		return raise_gp0(ctxt);
 	return ctxt->ops->set_cr(ctxt, EMULATE_XCR0, read_edx_eax(ctxt));
 }
@@ -194,7 +199,7 @@ enum emulate_status run_sti(struct emulate_ctxt *ctxt)
 	if (status != EMULATE_DONE)
 		return status;
 	if (!(ctxt->rflags & FLAG_IF))
-		ctxt->next_shadow = EMULATE_SHADOW_STI;
+		cast_shadow(ctxt, EMULATE_SHADOW_STI);
 	ctxt->rflags |= FLAG_IF;
 	return EMULATE_DONE;
 }
@@ -311,7 +316,8 @@ enum emulate_status run_monitor(struct emulate_ctxt *ctxt)
 	if (ctxt->cpl)
 		return emulate_raise(ctxt, VECTOR_UD);
 	if (ctxt->insn.op == INSN_MWAIT)
-		return ctxt->ops->special(ctxt, SPECIAL_MWAIT, 0);
+		return (u32)ctxt->gpr[GPR_RCX] & ~MWAIT_INTERRUPT_BREAK ? raise_gp0(ctxt) :
+			ctxt->ops->special(ctxt, SPECIAL_MWAIT, 0);
 	if ((u32)ctxt->gpr[GPR_RCX])
 		return raise_gp0(ctxt);
 	status = linearize(ctxt, ctxt->insn.segment,

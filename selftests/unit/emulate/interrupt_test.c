@@ -66,7 +66,7 @@ static void test_same_level(void)
 	SET_UP(PROT32, 0xcd, 0x30);
 	put_gdt();
 	put_gate(0x30, INT32, 8, 0x4000);
-	m.ctxt.rflags |= FLAG_IF | FLAG_TF | FLAG_NT | FLAG_CF | FLAG_AC;
+	m.ctxt.rflags |= FLAG_IF | FLAG_TF | FLAG_NT | FLAG_CF | FLAG_AC | FLAG_RF;
 	EXPECT(step() == EMULATE_DONE && m.ctxt.rip == 0x4000 && GPR(RSP) == 0x7ff4);
 	EXPECT(get4(0x7ff4) == 0x1002 && get4(0x7ff8) == 8 && get4(0x7ffc) == 0x44303);
 	EXPECT(m.ctxt.rflags == (FLAG_FIXED | FLAG_CF | FLAG_AC) && !m.ctxt.single_step);

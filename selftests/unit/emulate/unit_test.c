@@ -413,6 +413,12 @@ static void test_load_segment(void)
 	expect_fault(step(), VECTOR_SS, true, 0x20);
 	machine_put(&m, 0x2020, descriptor64(0, 0xfffff, data), 8);
 	EXPECT(step() == EMULATE_DONE && m.ctxt.shadow == EMULATE_SHADOW_MOV_SS);
+	/* in which another load casts none, and a single step waits */
+	m.ctxt.rip = 0x1000;
+	EXPECT(step() == EMULATE_DONE && !m.ctxt.shadow);
+	m.ctxt.rip = 0x1000;
+	m.ctxt.rflags |= FLAG_TF;
+	EXPECT(step() == EMULATE_DONE && m.ctxt.shadow && !m.ctxt.single_step);
 	/* real mode takes the base from the selector */
 	SET_UP(REAL, 0xc5, 0x1f); /* lds (%bx), %bx */
 	GPR(RBX) = 0x4000;
@@ -538,6 +544,11 @@ static void test_debug_registers(void)
 	m.dr[7] |= 1 << 13;
 	expect_fault(step(), VECTOR_DB, false, 0);
 	EXPECT(m.dr[6] & 1 << 13);
+	/* no such register, then CPL, then general detect */
+	m.ctxt.cpl = 3;
+	expect_fault(step(), VECTOR_GP, true, 0);
+	m.cr[4] |= CR4_DE_BIT;
+	expect_fault(step(), VECTOR_UD, false, 0);
 }
 
 static void test_msr(void)
@@ -566,6 +577,11 @@ static void test_msr(void)
 	SET_UP(LONG64, 0x0f, 0x01, 0xd1);					      /* xsetbv */
 	GPR(RAX) = 3;
 	EXPECT(step() == EMULATE_DONE && m.cr[EMULATE_XCR0] == 3);
+	m.ctxt.cpl = 3;
+	m.ctxt.rip = 0x1000;
+	expect_fault(step(), VECTOR_GP, true, 0);
+	m.cr[4] &= ~(u64)CR4_OSXSAVE_BIT;
+	expect_fault(step(), VECTOR_UD, false, 0);
 	SET_UP(LONG64, 0x0f, 0x01, 0xf8); /* swapgs */
 	m.msr_kernel_gs = 0x1111;
 	m.segments[SEG_GS].base = 0x2222;
@@ -603,6 +619,9 @@ static void test_special(void)
 	expect_special(SPECIAL_INVD, 0);
 	EXPECT(RUN(LONG64, 0x0f, 0x01, 0xc9) == EMULATE_DONE);
 	expect_special(SPECIAL_MWAIT, 0);
+	SET_UP(LONG64, 0x0f, 0x01, 0xc9);
+	GPR(RCX) = 2;
+	expect_fault(step(), VECTOR_GP, true, 0);
 	EXPECT(RUN(LONG64, 0x0f, 0x01, 0xd8) == EMULATE_DONE);
 	expect_special(SPECIAL_VIRT, 0);
 	EXPECT(RUN(LONG64, 0x0f, 0xaa) == EMULATE_DONE);

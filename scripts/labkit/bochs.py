@@ -53,6 +53,13 @@ FIXES = (
         "  unmask_event(BX_EVENT_PENDING_INTR | BX_EVENT_PENDING_LAPIC_INTR);\n"
         "  handleInterruptMaskChange();\n",
     ),
+    # SVM: a guest in virtual-8086 mode is no guest in long mode. The mode changed after RFLAGS had been checked against
+    # the host's.
+    (
+        "cpu/svm.cc",
+        "  setEFlags((Bit32u) guest.eflags);",
+        "  handleCpuModeChange();\n  setEFlags((Bit32u) guest.eflags);",
+    ),
     # The AMD models before Bulldozer have POPCNT in CPUID, and no SSE4.2.
     *(
         (

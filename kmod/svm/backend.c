@@ -161,6 +161,7 @@ static int svm_cpu_enable(void)
 	cpu->generation++;
 	cpu->next_asid = svm_max_asid + 1;
 	cpu->last = NULL;
+	svm_note_tsc_aux();
 	return 0;
 }
 

@@ -84,6 +84,7 @@ static u64 *field(struct vmcb_save_area *save, u32 index)
 	}
 }
 
+/* @registered: the CPU has a guest's value, until it returns to user space */
 struct tsc_aux_switch {
 	struct user_return_notifier notifier;
 	u64 host, current_value;
@@ -120,21 +121,28 @@ void svm_load_tsc_aux(struct okvm_vcpu *vcpu)
 	u64 value = to_svm(vcpu)->tsc_aux;
 	unsigned long flags;
 
-	if (!guest_has(vcpu, GUEST_RDTSCP) && !guest_has(vcpu, GUEST_RDPID))
+	if (likely(s->current_value == value) ||
+	    (!guest_has(vcpu, GUEST_RDTSCP) && !guest_has(vcpu, GUEST_RDPID)))
 		return;
 	local_irq_save(flags);
 	if (!s->registered) {
-		rdmsrl(MSR_TSC_AUX, s->host);
-		s->current_value = s->host;
 		s->notifier.on_user_return = restore_tsc_aux;
 		user_return_notifier_register(&s->notifier);
 		s->registered = true;
 	}
-	if (s->current_value != value) {
-		wrmsrl(MSR_TSC_AUX, value);
-		s->current_value = value;
-	}
+	wrmsrl(MSR_TSC_AUX, value);
+	s->current_value = value;
 	local_irq_restore(flags);
+}
+
+/** svm_note_tsc_aux - this CPU takes SVM up: what TSC_AUX is the host's; irqs off */
+void svm_note_tsc_aux(void)
+{
+	struct tsc_aux_switch *s = this_cpu_ptr(&tsc_aux);
+
+	if (boot_cpu_has(X86_FEATURE_RDTSCP) || boot_cpu_has(X86_FEATURE_RDPID))
+		rdmsrl(MSR_TSC_AUX, s->host);
+	s->current_value = s->host;
 }
 
 static void drop_tsc_aux(void *unused)

@@ -103,6 +103,7 @@ void svm_cache_reg(struct okvm_vcpu *vcpu, int reg);
 void svm_get_segment(struct okvm_vcpu *vcpu, struct kvm_segment *seg, int which);
 void svm_set_segment(struct okvm_vcpu *vcpu, const struct kvm_segment *seg, int which);
 int svm_cpl(struct okvm_vcpu *vcpu);
+bool svm_long_code(struct okvm_vcpu *vcpu);
 void svm_get_table(struct okvm_vcpu *vcpu, struct kvm_dtable *dt, bool idt);
 void svm_set_table(struct okvm_vcpu *vcpu, const struct kvm_dtable *dt, bool idt);
 void svm_set_cr(struct okvm_vcpu *vcpu, int cr);
@@ -132,6 +133,7 @@ int svm_set_msr(struct okvm_vcpu *vcpu, u32 index, u64 data);
 int svm_msr_setup(void);
 void svm_msr_unsetup(void);
 void svm_load_tsc_aux(struct okvm_vcpu *vcpu);
+void svm_note_tsc_aux(void);
 void svm_drop_tsc_aux(void);
 /* exit.c */
 void svm_decode_exit(struct okvm_vcpu *vcpu);

@@ -94,6 +94,7 @@ struct okvm_exit {
  * @cache_reg: bring an enum okvm_reg into struct okvm_vcpu that @run leaves where it is
  * @get_segment, @set_segment: SEG_*, with the hidden part
  * @cpl: current privilege level
+ * @long_code: CS.L, which means 64-bit code while EFER.LMA is set
  * @get_table, @set_table: GDTR, or IDTR if @idt
  * @set_cr: vcpu->cr0, cr3, cr4 or (CR_EFER) efer changed
  * @set_root: the second-level root table's physical address
@@ -139,6 +140,7 @@ struct okvm_backend {
 	void (*get_segment)(struct okvm_vcpu *vcpu, struct kvm_segment *seg, int which);
 	void (*set_segment)(struct okvm_vcpu *vcpu, const struct kvm_segment *seg, int which);
 	int (*cpl)(struct okvm_vcpu *vcpu);
+	bool (*long_code)(struct okvm_vcpu *vcpu);
 	void (*get_table)(struct okvm_vcpu *vcpu, struct kvm_dtable *dt, bool idt);
 	void (*set_table)(struct okvm_vcpu *vcpu, const struct kvm_dtable *dt, bool idt);
 	void (*set_cr)(struct okvm_vcpu *vcpu, int cr);
@@ -179,6 +181,7 @@ struct okvm_backend {
 	.vcpu_load = vendor##_vcpu_load, .vcpu_put = vendor##_vcpu_put, .run = vendor##_run,	\
 	.cache_reg = vendor##_cache_reg, .get_segment = vendor##_get_segment,			\
 	.set_segment = vendor##_set_segment, .cpl = vendor##_cpl,				\
+	.long_code = vendor##_long_code,							\
 	.get_table = vendor##_get_table, .set_table = vendor##_set_table,			\
 	.set_cr = vendor##_set_cr, .set_root = vendor##_set_root,				\
 	.get_msr = vendor##_get_msr, .set_msr = vendor##_set_msr,				\

@@ -59,20 +59,49 @@ static enum emulate_status from_io(enum okvm_io_status status)
 	}
 }
 
-/* One or two runs of bytes, each within a page, that a linear range is made of. */
+/*
+ * One or two runs of bytes, each within a page, that a linear range is made of; @no_ram: the CPU
+ * found none that takes this access.
+ */
 struct run {
 	gpa_t gpa;
 	unsigned int len;
+	bool no_ram;
 };
+
+/*
+ * Is this the access that exited? Then the CPU has translated it, and checked its rights. What it
+ * says is the page; that the offset is the same tells the operand from another one.
+ */
+static bool translated_by_cpu(struct okvm_touched *touched, u64 linear, unsigned int len, u32 walk)
+{
+	bool write = walk & ACCESS_WRITE;
+
+	if (!touched->valid || (walk & ACCESS_IMPLICIT) || (write && !touched->write) ||
+	    offset_in_page(linear ^ touched->gpa) || offset_in_page(linear) + len > PAGE_SIZE ||
+	    (touched->linear && touched->linear != linear))
+		return false;
+	touched->linear = linear;
+	return true;
+}
 
 /* Translate all of it before any of it is touched. */
 static enum emulate_status translate(struct emulate_ctxt *ctxt, u64 linear, unsigned int len,
 				     u32 walk, struct run runs[2], int *n)
 {
+	struct okvm_touched *touched = &owner(ctxt)->touched;
 	struct okvm_walk_fault fault;
 	int i = 0;
 
+	if (translated_by_cpu(touched, linear, len, walk)) {
+		runs[0].gpa = touched->gpa;
+		runs[0].len = len;
+		runs[0].no_ram = touched->write == !!(walk & ACCESS_WRITE);
+		*n = 1;
+		return EMULATE_DONE;
+	}
 	while (len) {
+		runs[i].no_ram = false;
 		runs[i].len = min_t(unsigned int, len, PAGE_SIZE - offset_in_page(linear));
 		if (okvm_translate(owner(ctxt), linear, walk, &runs[i].gpa, &fault))
 			return raise_walk_fault(ctxt, &fault);
@@ -94,12 +123,17 @@ static enum emulate_status fetch(struct emulate_ctxt *ctxt, u64 linear, void *bu
 	return r ? EMULATE_UNSUPPORTED : EMULATE_DONE;
 }
 
+static bool may_be_ram(struct okvm_vcpu *vcpu, const struct run *run)
+{
+	return !run->no_ram && !okvm_lapic_at(vcpu, run->gpa);
+}
+
 static enum emulate_status read_run(struct emulate_ctxt *ctxt, const struct run *run, void *buf,
 				    bool batch)
 {
 	struct okvm_vcpu *vcpu = owner(ctxt);
 
-	if (!okvm_lapic_at(vcpu, run->gpa) && !okvm_read_guest(vcpu, run->gpa, buf, run->len))
+	if (may_be_ram(vcpu, run) && !okvm_read_guest(vcpu, run->gpa, buf, run->len))
 		return EMULATE_DONE;
 	if (batch)
 		return EMULATE_UNSUPPORTED;
@@ -129,7 +163,7 @@ static enum emulate_status write_run(struct emulate_ctxt *ctxt, const struct run
 	struct okvm_vcpu *vcpu = owner(ctxt);
 	enum emulate_status status;
 
-	if (!okvm_lapic_at(vcpu, run->gpa) && !okvm_write_guest(vcpu, run->gpa, buf, run->len))
+	if (may_be_ram(vcpu, run) && !okvm_write_guest(vcpu, run->gpa, buf, run->len))
 		return EMULATE_DONE;
 	if (batch)
 		return EMULATE_UNSUPPORTED;
@@ -198,7 +232,7 @@ static enum emulate_status compare_exchange(struct emulate_ctxt *ctxt, u64 linea
 		return status;
 	if (n > 1 || !IS_ALIGNED(runs[0].gpa, len))
 		return exchange_split(ctxt, linear, old, new, len, access, swapped);
-	if (!okvm_lapic_at(vcpu, runs[0].gpa)) {
+	if (may_be_ram(vcpu, &runs[0])) {
 		r = okvm_cmpxchg_guest(vcpu, runs[0].gpa, old, new, len);
 		if (r >= 0) {
 			*swapped = !r;
@@ -556,9 +590,9 @@ static enum emulate_mode current_mode(struct okvm_vcpu *vcpu)
 		return EMULATE_REAL;
 	if (okvm_reg(vcpu, REG_RFLAGS) & X86_EFLAGS_VM)
 		return EMULATE_VM86;
-	okvm_get_segment(vcpu, &cs, SEG_CS);
-	if (cs.l && okvm_long_mode(vcpu))
+	if (okvm_64bit_code(vcpu))
 		return EMULATE_LONG64;
+	okvm_get_segment(vcpu, &cs, SEG_CS);
 	return cs.db ? EMULATE_PROT32 : EMULATE_PROT16;
 }
 
@@ -576,17 +610,20 @@ static void prepare_decode(struct okvm_vcpu *vcpu)
 	ctxt->rip = okvm_rip(vcpu);
 	ctxt->rflags = okvm_reg(vcpu, REG_RFLAGS);
 	ctxt->n_bytes = 0;
+	vcpu->touched.valid = false;
 }
 
 /* What emulate_execute() needs besides. */
 static void prepare_execute(struct okvm_vcpu *vcpu)
 {
 	struct emulate_ctxt *ctxt = &vcpu->emulate;
+	unsigned long missing = ~vcpu->regs_avail & GENMASK(GPR_COUNT - 1, 0);
 	u32 shadow = okvm_backend->get_shadow(vcpu);
 	int i;
 
-	for (i = 0; i < GPR_COUNT; i++)
-		ctxt->gpr[i] = okvm_reg(vcpu, i);
+	for_each_set_bit(i, &missing, GPR_COUNT)
+		backend_cache_reg(vcpu, i);
+	memcpy(ctxt->gpr, vcpu->regs, sizeof(ctxt->gpr));
 	ctxt->gpr_dirty = 0;
 	ctxt->rip = okvm_rip(vcpu);
 	ctxt->rflags = okvm_reg(vcpu, REG_RFLAGS);
@@ -597,35 +634,55 @@ static void prepare_execute(struct okvm_vcpu *vcpu)
 		ctxt->shadow |= EMULATE_SHADOW_STI;
 	if (shadow & KVM_X86_SHADOW_INT_MOV_SS)
 		ctxt->shadow |= EMULATE_SHADOW_MOV_SS;
+	vcpu->emulate_shadow = ctxt->shadow;
 	ctxt->stop_rep = ctxt->single_step = ctxt->mode_changed = false;
 	vcpu->emulated_hlt = false;
 	vcpu->io.cursor = 0;
 }
 
+/*
+ * Is it worth a look whether an event can be delivered now? Whatever else opens the way for one has
+ * asked for that itself.
+ */
+static bool events_allowed(const struct emulate_ctxt *ctxt, u64 old_rflags, u8 old_shadow)
+{
+	return (ctxt->rflags & ~old_rflags & X86_EFLAGS_IF) || old_shadow || ctxt->shadow ||
+	       emulate_is(ctxt, INSN_IRET);
+}
+
+static void commit_shadow(struct okvm_vcpu *vcpu, u8 now)
+{
+	u32 shadow = 0;
+
+	if (now & EMULATE_SHADOW_STI)
+		shadow |= KVM_X86_SHADOW_INT_STI;
+	if (now & EMULATE_SHADOW_MOV_SS)
+		shadow |= KVM_X86_SHADOW_INT_MOV_SS;
+	okvm_backend->set_shadow(vcpu, shadow);
+}
+
 static void commit(struct okvm_vcpu *vcpu, bool done)
 {
+	u64 old_rflags = okvm_reg(vcpu, REG_RFLAGS);
 	struct emulate_ctxt *ctxt = &vcpu->emulate;
-	u32 shadow = 0;
+	unsigned long dirty = ctxt->gpr_dirty;
+	u8 old_shadow = vcpu->emulate_shadow;
 	int i;
 
-	for (i = 0; i < GPR_COUNT; i++)
-		if (ctxt->gpr_dirty & BIT(i))
-			okvm_reg_set(vcpu, i, ctxt->gpr[i]);
+	for_each_set_bit(i, &dirty, GPR_COUNT)
+		okvm_reg_set(vcpu, i, ctxt->gpr[i]);
 	okvm_reg_set(vcpu, REG_RIP, ctxt->rip);
 	okvm_reg_set(vcpu, REG_RFLAGS, ctxt->rflags);
 	if (!done)
 		return;
-	if (ctxt->shadow & EMULATE_SHADOW_STI)
-		shadow |= KVM_X86_SHADOW_INT_STI;
-	if (ctxt->shadow & EMULATE_SHADOW_MOV_SS)
-		shadow |= KVM_X86_SHADOW_INT_MOV_SS;
-	okvm_backend->set_shadow(vcpu, shadow);
+	if (old_shadow | ctxt->shadow)
+		commit_shadow(vcpu, ctxt->shadow);
 	if (emulate_is(ctxt, INSN_IRET))
 		okvm_backend->set_nmi_mask(vcpu, false);
 	if (ctxt->single_step)
 		okvm_queue_exception_payload(vcpu, X86_TRAP_DB, DR_STEP);
-	/* The instruction may have set IF, or ended a shadow. */
-	okvm_request(vcpu, REQ_EVENT);
+	if (events_allowed(ctxt, old_rflags, old_shadow))
+		okvm_request(vcpu, REQ_EVENT);
 }
 
 static void queue_fault(struct okvm_vcpu *vcpu, const struct emulate_fault *fault)
@@ -732,6 +789,10 @@ int okvm_emulate_instruction(struct okvm_vcpu *vcpu, gpa_t gpa, bool gpa_valid)
 	status = emulate_decode(&vcpu->emulate);
 	if (status != EMULATE_DONE)
 		return act_on(vcpu, status);
+	vcpu->touched = (struct okvm_touched){
+		.valid = gpa_valid && emulate_one_operand(&vcpu->emulate), .gpa = gpa,
+		.write = vcpu->exit.fault.access & ACCESS_WRITE,
+	};
 	return execute(vcpu);
 }
 
@@ -804,6 +865,7 @@ int okvm_task_switch(struct okvm_vcpu *vcpu)
 	if (status != EMULATE_DONE && ctxt->rip == okvm_rip(vcpu) + exit->insn_len)
 		ctxt->rip = okvm_rip(vcpu);
 	commit(vcpu, status == EMULATE_DONE);
+	okvm_request(vcpu, REQ_EVENT);
 	return act_on(vcpu, status);
 }
 
@@ -833,6 +895,7 @@ void okvm_emulate_event(struct okvm_vcpu *vcpu, u8 vector, bool has_error, u32 e
 	if (status != EMULATE_DONE)
 		ctxt->rip = okvm_rip(vcpu);
 	commit(vcpu, status == EMULATE_DONE);
+	okvm_request(vcpu, REQ_EVENT);
 	if (status == EMULATE_FAULT)
 		queue_fault(vcpu, &ctxt->fault);
 	/* Neither tables nor stack can be a device. */

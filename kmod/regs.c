@@ -28,12 +28,7 @@ int okvm_cpl(struct okvm_vcpu *vcpu)
 /** okvm_64bit_code - is the guest in 64-bit mode (not compatibility mode)? vCPU loaded */
 bool okvm_64bit_code(struct okvm_vcpu *vcpu)
 {
-	struct kvm_segment cs;
-
-	if (!okvm_long_mode(vcpu))
-		return false;
-	okvm_get_segment(vcpu, &cs, SEG_CS);
-	return cs.l;
+	return okvm_long_mode(vcpu) && okvm_backend->long_code(vcpu);
 }
 
 /** okvm_linear_rip - the linear address of the next instruction; vCPU loaded */
@@ -41,9 +36,9 @@ u64 okvm_linear_rip(struct okvm_vcpu *vcpu)
 {
 	struct kvm_segment cs;
 
-	okvm_get_segment(vcpu, &cs, SEG_CS);
-	if (okvm_long_mode(vcpu) && cs.l)
+	if (okvm_64bit_code(vcpu))
 		return okvm_rip(vcpu);
+	okvm_get_segment(vcpu, &cs, SEG_CS);
 	return (u32)(cs.base + okvm_rip(vcpu));
 }
 
@@ -254,19 +249,10 @@ long okvm_set_sregs(struct okvm_vcpu *vcpu, void *arg)
 	return set_sregs(vcpu, arg);
 }
 
-/**
- * okvm_sync_regs_load - take the registers that user space left in kvm_run
- * @vcpu: the vCPU, loaded, at the start of KVM_RUN
- *
- * KVM API document, KVM_CAP_SYNC_REGS. The page is shared with user space, which may write it at
- * any time: every struct is copied before it is looked at.
- *
- * Return: 0, or -EINVAL: unknown fields, or registers that their ioctl refuses.
- */
-int okvm_sync_regs_load(struct okvm_vcpu *vcpu)
+/* The page is shared with user space, which may write it at any time: copy, then look. */
+static noinline long take_dirty_regs(struct okvm_vcpu *vcpu, u64 dirty)
 {
 	struct kvm_run *run = vcpu->run;
-	u64 valid = READ_ONCE(run->kvm_valid_regs), dirty = READ_ONCE(run->kvm_dirty_regs);
 	union {
 		struct kvm_regs regs;
 		struct kvm_sregs sregs;
@@ -274,10 +260,6 @@ int okvm_sync_regs_load(struct okvm_vcpu *vcpu)
 	} copy;
 	long r = 0;
 
-	if (likely(!valid && !dirty))
-		return 0;
-	if ((valid | dirty) & ~(u64)KVM_SYNC_X86_VALID_FIELDS)
-		return -EINVAL;
 	if (dirty & KVM_SYNC_X86_REGS) {
 		memcpy(&copy.regs, &run->s.regs.regs, sizeof(copy.regs));
 		barrier_data(&copy);
@@ -293,6 +275,28 @@ int okvm_sync_regs_load(struct okvm_vcpu *vcpu)
 		barrier_data(&copy);
 		r = okvm_set_events(vcpu, &copy.events);
 	}
+	return r;
+}
+
+/**
+ * okvm_sync_regs_load - take the registers that user space left in kvm_run
+ * @vcpu: the vCPU, loaded, at the start of KVM_RUN
+ *
+ * KVM API document, KVM_CAP_SYNC_REGS.
+ *
+ * Return: 0, or -EINVAL: unknown fields, or registers that their ioctl refuses.
+ */
+int okvm_sync_regs_load(struct okvm_vcpu *vcpu)
+{
+	struct kvm_run *run = vcpu->run;
+	u64 valid = READ_ONCE(run->kvm_valid_regs), dirty = READ_ONCE(run->kvm_dirty_regs);
+	long r;
+
+	if (likely(!valid && !dirty))
+		return 0;
+	if ((valid | dirty) & ~(u64)KVM_SYNC_X86_VALID_FIELDS)
+		return -EINVAL;
+	r = take_dirty_regs(vcpu, dirty);
 	if (!r)
 		run->kvm_dirty_regs = 0;
 	return r;

@@ -125,6 +125,18 @@ struct okvm_io_state {
 	int (*done)(struct okvm_vcpu *vcpu);
 };
 
+/**
+ * struct okvm_touched - where the CPU got to before an access exited to be emulated
+ * @valid: the instruction has one memory operand, and this is it; no RAM takes the access
+ * @write: the access wrote
+ * @gpa: physical address of its first byte that faulted
+ * @linear: the operand's linear address, once the emulator has found it; else 0
+ */
+struct okvm_touched {
+	bool valid, write;
+	u64 gpa, linear;
+};
+
 /* SDM vol. 3, "Debug Registers": DR6 and DR7 when nothing happened and nothing is set. */
 #define DR6_IDLE	0xffff0ff0ul
 #define DR6_TRANSACTION	0x00010000ul	/* RTM: active low */
@@ -189,6 +201,8 @@ struct okvm_vcpu {
 	struct okvm_exit exit;			/* U: the last exit, normalised */
 	struct emulate_ctxt emulate;		/* U */
 	u8 emulate_pio[256];			/* U: a batch of string I/O */
+	u8 emulate_shadow;			/* U: EMULATE_SHADOW_*, before the instruction */
+	struct okvm_touched touched;		/* U */
 	bool emulated_hlt;			/* U */
 	struct okvm_io_state io;		/* U: accesses that user space completes */
 	int (*complete)(struct okvm_vcpu *vcpu); /* U: ends a user-space exit on the next run */

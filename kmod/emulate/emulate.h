@@ -456,6 +456,20 @@ static inline bool emulate_is(const struct emulate_ctxt *ctxt, enum insn_op op)
 }
 
 /**
+ * emulate_one_operand() - does the decoded instruction touch memory at one place at most?
+ * @ctxt: context after emulate_decode()
+ *
+ * Not counting what the CPU touches by itself: descriptor tables. False for some that do, too.
+ */
+static inline bool emulate_one_operand(const struct emulate_ctxt *ctxt)
+{
+	unsigned int op = ctxt->insn.op;
+
+	return (op >= INSN_ADD && op <= INSN_STD && op != INSN_MOVDIR64B) ||
+	       (op >= INSN_VMOV && op <= INSN_MMX_GPR);
+}
+
+/**
  * emulate_next_rip() - address of the following instruction
  * @ctxt: context after emulate_decode()
  */

@@ -108,6 +108,12 @@ int svm_cpl(struct okvm_vcpu *vcpu)
 	return to_vmcb(vcpu)->save.cpl;
 }
 
+/** svm_long_code - CS.L */
+bool svm_long_code(struct okvm_vcpu *vcpu)
+{
+	return to_vmcb(vcpu)->save.cs.attrib & SVM_SELECTOR_L_MASK;
+}
+
 static struct vmcb_seg *table(struct okvm_vcpu *vcpu, bool idt)
 {
 	struct vmcb_save_area *save = &to_vmcb(vcpu)->save;

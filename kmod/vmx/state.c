@@ -140,6 +140,15 @@ int vmx_cpl(struct okvm_vcpu *vcpu)
 	return VMX_AR_DPL(vmcs_read(GUEST_SS_AR_BYTES));
 }
 
+/** vmx_long_code - CS.L */
+bool vmx_long_code(struct okvm_vcpu *vcpu)
+{
+	struct vmx_vcpu *vmx = to_vmx(vcpu);
+	bool known = vmx->seg_known & BIT(SEG_CS);
+
+	return (known ? vmx->seg[SEG_CS].ar : vmcs_read(GUEST_CS_AR_BYTES)) & VMX_AR_L_MASK;
+}
+
 /** vmx_get_table - GDTR or IDTR */
 void vmx_get_table(struct okvm_vcpu *vcpu, struct kvm_dtable *dt, bool idt)
 {

@@ -214,6 +214,7 @@ void vmx_set_segment(struct okvm_vcpu *vcpu, const struct kvm_segment *seg, int 
 u64 vmx_segment_base(struct okvm_vcpu *vcpu, int which);
 void vmx_set_segment_base(struct okvm_vcpu *vcpu, int which, u64 base);
 int vmx_cpl(struct okvm_vcpu *vcpu);
+bool vmx_long_code(struct okvm_vcpu *vcpu);
 void vmx_get_table(struct okvm_vcpu *vcpu, struct kvm_dtable *dt, bool idt);
 void vmx_set_table(struct okvm_vcpu *vcpu, const struct kvm_dtable *dt, bool idt);
 void vmx_set_cr(struct okvm_vcpu *vcpu, int cr);

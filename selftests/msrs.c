@@ -3,6 +3,8 @@
 
 #include "selftest.h"
 
+#include <sched.h>
+
 #define NO_SUCH_MSR	0x4bad0000
 
 static void nothing(void)
@@ -274,4 +276,55 @@ TEST(msrs_of_two_vcpus_are_two)
 	vcpu_expect_done(b);
 	TEST_ASSERT_EQ(vcpu_get_msr(a, MSR_LSTAR), 0x1000);
 	TEST_ASSERT_EQ(vcpu_get_msr(b, MSR_LSTAR), 0x2000);
+}
+
+static void reads_tsc_aux(void)
+{
+	uint32_t aux;
+
+	for (;;) {
+		asm volatile("rdtscp" : "=c"(aux) : : "eax", "edx");
+		GUEST_SYNC_VAL(0, aux);
+	}
+}
+
+static uint32_t own_tsc_aux(void)
+{
+	uint32_t aux;
+
+	asm volatile("rdtscp" : "=c"(aux) : : "eax", "edx");
+	return aux;
+}
+
+/* In turns with the guest's: the VMM has its own, the number of its CPU, on whichever that is. */
+static void expect_own(struct vcpu *v, int cpu)
+{
+	static const uint32_t values[] = { 0x12345678, 0, 1, 0xffffffff };
+	uint32_t own;
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(cpu, &set);
+	TEST_ASSERT_EQ(sched_setaffinity(0, sizeof(set), &set), 0);
+	own = own_tsc_aux();
+	TEST_ASSERT_EQ(own & 0xfff, cpu);
+	for (int i = 0; i < 8; i++) {
+		vcpu_set_msr(v, MSR_TSC_AUX, values[i % 4]);
+		for (int n = 0; n < 2; n++) {
+			TEST_ASSERT_EQ(vcpu_expect_sync(v, 0), values[i % 4]);
+			TEST_ASSERT_EQ(own_tsc_aux(), own);
+		}
+	}
+}
+
+TEST(tsc_aux_is_everyones_own)
+{
+	struct kvm_cpuid2 *c = kvm_supported_cpuid();
+	struct kvm_cpuid_entry2 *e = cpuid_find(c, 0x80000001, 0);
+	struct vcpu *v;
+
+	TEST_REQUIRE(e && e->edx & 1u << 27, "no RDTSCP");
+	v = guest_of(reads_tsc_aux);
+	for (int cpu = 0; cpu < sysconf(_SC_NPROCESSORS_ONLN); cpu++)
+		expect_own(v, cpu);
 }

@@ -99,6 +99,7 @@ struct okvm_exit {
  * @set_cr: vcpu->cr0, cr3, cr4 or (CR_EFER) efer changed
  * @set_root: the second-level root table's physical address
  * @get_msr, @set_msr: 0, or 1: not this backend's; the value has been checked
+ * @set_msr_exits: okvm_msr_is_filtered() changed
  * @set_tsc: vcpu->tsc changed
  * @set_timer: exit when the host's TSC is at @tsc, or before if it is past it; 0: do not; false:
  *	it cannot wait so long; with okvm_hw.guest_timer only; preemption on or off
@@ -147,6 +148,7 @@ struct okvm_backend {
 	void (*set_root)(struct okvm_vcpu *vcpu, u64 root_hpa);
 	int (*get_msr)(struct okvm_vcpu *vcpu, u32 index, u64 *data);
 	int (*set_msr)(struct okvm_vcpu *vcpu, u32 index, u64 data);
+	void (*set_msr_exits)(struct okvm_vcpu *vcpu);
 	void (*set_tsc)(struct okvm_vcpu *vcpu);
 	bool (*set_timer)(struct okvm_vcpu *vcpu, u64 tsc);
 	void (*set_debug)(struct okvm_vcpu *vcpu);
@@ -185,7 +187,7 @@ struct okvm_backend {
 	.get_table = vendor##_get_table, .set_table = vendor##_set_table,			\
 	.set_cr = vendor##_set_cr, .set_root = vendor##_set_root,				\
 	.get_msr = vendor##_get_msr, .set_msr = vendor##_set_msr,				\
-	.set_tsc = vendor##_set_tsc, .set_debug = vendor##_set_debug,				\
+	.set_msr_exits = vendor##_set_msr_exits, .set_tsc = vendor##_set_tsc, .set_debug = vendor##_set_debug,				\
 	.set_cpuid = vendor##_set_cpuid, .inject_exception = vendor##_inject_exception,		\
 	.inject_irq = vendor##_inject_irq, .inject_nmi = vendor##_inject_nmi,			\
 	.cancel_injection = vendor##_cancel_injection, .irq_allowed = vendor##_irq_allowed,	\

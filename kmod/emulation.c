@@ -7,6 +7,7 @@
 #include <asm/fpu/api.h>
 
 #include "io.h"
+#include "msr_filter.h"
 #include "regs.h"
 #include "vmm.h"
 
@@ -344,13 +345,27 @@ static enum emulate_status set_dr(struct emulate_ctxt *ctxt, unsigned int reg, u
 	return gp_if(ctxt, okvm_set_dr(owner(ctxt), reg, value));
 }
 
+/* RDMSR and WRMSR are user space's to filter; what other instructions read and write is not. */
+static enum emulate_status from_msr(struct emulate_ctxt *ctxt, int result)
+{
+	if (result != MSR_IN_USER)
+		return gp_if(ctxt, result);
+	/* What comes in the end steps over this instruction, not over the one that exited. */
+	owner(ctxt)->exit.insn_len = 0;
+	return EMULATE_PENDING;
+}
+
 static enum emulate_status get_msr(struct emulate_ctxt *ctxt, u32 index, u64 *value)
 {
+	if (emulate_is(ctxt, INSN_RDMSR))
+		return from_msr(ctxt, okvm_guest_rdmsr(owner(ctxt), index, value));
 	return gp_if(ctxt, okvm_get_msr(owner(ctxt), index, value, false));
 }
 
 static enum emulate_status set_msr(struct emulate_ctxt *ctxt, u32 index, u64 value)
 {
+	if (emulate_is(ctxt, INSN_WRMSR))
+		return from_msr(ctxt, okvm_guest_wrmsr(owner(ctxt), index, value));
 	return gp_if(ctxt, okvm_set_msr(owner(ctxt), index, value, false));
 }
 
@@ -745,7 +760,8 @@ static int act_on(struct okvm_vcpu *vcpu, enum emulate_status status)
 		queue_fault(vcpu, &vcpu->emulate.fault);
 		return RESUME_GUEST;
 	case EMULATE_PENDING:
-		return okvm_io_exit(vcpu, run_again);
+		/* A MSR that user space completes, or a device. */
+		return vcpu->complete ? RESUME_USER : okvm_io_exit(vcpu, run_again);
 	default:
 		return unsupported(vcpu);
 	}

@@ -4,6 +4,7 @@
 #include <linux/sched.h>
 
 #include "inject.h"
+#include "msr_filter.h"
 #include "vmm.h"
 
 /**
@@ -67,14 +68,15 @@ static int handle_msr(struct okvm_vcpu *vcpu)
 	okvm_count(vcpu, msr_exits);
 	if (vcpu->exit.msr.write) {
 		data = (u32)okvm_reg(vcpu, REG_RAX) | okvm_reg(vcpu, REG_RDX) << 32;
-		return okvm_complete_fault(vcpu, okvm_set_msr(vcpu, index, data, false));
+		err = okvm_guest_wrmsr(vcpu, index, data);
+	} else {
+		err = okvm_guest_rdmsr(vcpu, index, &data);
+		if (err == MSR_DONE) {
+			okvm_reg_set(vcpu, REG_RAX, (u32)data);
+			okvm_reg_set(vcpu, REG_RDX, data >> 32);
+		}
 	}
-	err = okvm_get_msr(vcpu, index, &data, false);
-	if (!err) {
-		okvm_reg_set(vcpu, REG_RAX, (u32)data);
-		okvm_reg_set(vcpu, REG_RDX, data >> 32);
-	}
-	return okvm_complete_fault(vcpu, err);
+	return err == MSR_IN_USER ? RESUME_USER : okvm_complete_fault(vcpu, err);
 }
 
 static int handle_fault(struct okvm_vcpu *vcpu)

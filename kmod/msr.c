@@ -25,7 +25,7 @@ typedef int (*set_fn)(struct okvm_vcpu *vcpu, u32 index, u64 data, bool host);
 #define XSTATE	BIT(3)		/* only if the host has XSAVES */
 
 /* A MSR that this guest, on this host, does not have. */
-#define NO_SUCH_MSR 1
+#define NO_SUCH_MSR KVM_MSR_EXIT_REASON_INVAL
 
 /* ---- handlers of general use ---- */
 
@@ -717,13 +717,15 @@ static const struct msr_row *find_row(u32 index)
  * @data: where to
  * @host: for an ioctl: what the guest's CPUID hides can be read too
  *
- * Return: 0, or 1: there is none (the guest gets #GP(0)).
+ * Return: 0; KVM_MSR_EXIT_REASON_INVAL: this guest has none; KVM_MSR_EXIT_REASON_UNKNOWN: no such
+ * MSR at all.
  */
 int okvm_get_msr(struct okvm_vcpu *vcpu, u32 index, u64 *data, bool host)
 {
 	const struct msr_row *row = find_row(index);
 
-	return row && row->get ? row->get(vcpu, index, data, host) : NO_SUCH_MSR;
+	return row && row->get ? row->get(vcpu, index, data, host) :
+				 KVM_MSR_EXIT_REASON_UNKNOWN;
 }
 
 /**
@@ -733,13 +735,15 @@ int okvm_get_msr(struct okvm_vcpu *vcpu, u32 index, u64 *data, bool host)
  * @data: the value
  * @host: for an ioctl
  *
- * Return: 0, or 1: there is none, or not with that value (the guest gets #GP(0)).
+ * Return: 0; KVM_MSR_EXIT_REASON_INVAL: this guest has none, or not with that value;
+ * KVM_MSR_EXIT_REASON_UNKNOWN: no such MSR at all.
  */
 int okvm_set_msr(struct okvm_vcpu *vcpu, u32 index, u64 data, bool host)
 {
 	const struct msr_row *row = find_row(index);
 
-	return row && row->set ? row->set(vcpu, index, data, host) : NO_SUCH_MSR;
+	return row && row->set ? row->set(vcpu, index, data, host) :
+				 KVM_MSR_EXIT_REASON_UNKNOWN;
 }
 
 /* ---- life ---- */

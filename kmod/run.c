@@ -133,6 +133,8 @@ static int handle_requests(struct okvm_vcpu *vcpu)
 		okvm_take_queued_nmis(vcpu);
 	if (okvm_take_request(vcpu, REQ_EOI_EXITS))
 		okvm_backend->set_eoi_exits(vcpu);
+	if (okvm_take_request(vcpu, REQ_MSR_FILTER))
+		okvm_backend->set_msr_exits(vcpu);
 	flush = okvm_take_request(vcpu, REQ_TLB_FLUSH);
 	flush |= okvm_take_request(vcpu, REQ_TLB_FLUSH_GUEST);
 	if (flush) {

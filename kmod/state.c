@@ -6,6 +6,7 @@
 
 #include "cpuid.h"
 #include "msr.h"
+#include "msr_filter.h"
 #include "regs.h"
 #include "vmm.h"
 
@@ -79,6 +80,7 @@ const struct okvm_ioctl okvm_state_vm_ioctls[] = {
 	{ KVM_SET_CLOCK, .vm = okvm_set_clock },
 	{ KVM_GET_TSC_KHZ, .vm = okvm_vm_get_tsc_khz },
 	{ KVM_SET_TSC_KHZ, .vm = okvm_vm_set_tsc_khz },
+	{ KVM_X86_SET_MSR_FILTER, .vm = okvm_set_msr_filter },
 	{ }
 };
 
@@ -180,6 +182,8 @@ const struct okvm_cap okvm_state_caps[] = {
 	{ KVM_CAP_EXCEPTION_PAYLOAD, 1, .enable = enable_payload },
 	{ KVM_CAP_X86_TRIPLE_FAULT_EVENT, 1, .enable = enable_triple_fault },
 	{ KVM_CAP_MSR_PLATFORM_INFO, 1, .enable = enable_platform_info },
+	{ KVM_CAP_X86_USER_SPACE_MSR, 1, .enable = okvm_enable_user_msrs },
+	{ KVM_CAP_X86_MSR_FILTER, 1 },
 	{ KVM_CAP_SYS_ATTRIBUTES, 1 },
 	{ KVM_CAP_DEBUGREGS, 1 },
 	{ KVM_CAP_SET_GUEST_DEBUG, 1 },

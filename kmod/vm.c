@@ -4,6 +4,7 @@
 #include <linux/slab.h>
 
 #include "dev.h"
+#include "msr_filter.h"
 #include "vcpu.h"
 #include "vm.h"
 #include "vmm.h"
@@ -51,6 +52,7 @@ static void vm_destroy(struct okvm_vm *vm)
 	okvm_pv_vm_destroy(vm);
 	if (okvm_backend->vm_destroy)
 		okvm_backend->vm_destroy(vm);
+	okvm_msr_filter_free(vm);
 	xa_destroy(&vm->vcpus);
 	mmdrop(vm->mm);
 	kfree(vm);

@@ -64,6 +64,7 @@ enum okvm_request {
 	REQ_IOAPIC_EOI,		/* tell user space's IOAPIC */
 	REQ_TPR_ACCESS,		/* tell user space of it */
 	REQ_EOI_EXITS,		/* other EOIs must exit */
+	REQ_MSR_FILTER,		/* other MSRs must exit */
 	REQ_KICK,		/* only leave the guest */
 	REQ_DEAD,		/* the VM is gone: -EIO */
 };
@@ -231,6 +232,8 @@ struct okvm_vm {
 	u64 tsc_khz;				/* V: default rate of new vCPUs */
 	u64 disabled_quirks;			/* V */
 	bool exit_on_emulation_failure;		/* V to write, A to read */
+	struct okvm_msr_filter __rcu *msr_filter; /* R: msr_filter.c's */
+	u32 user_msr_reasons;			/* A: KVM_MSR_EXIT_REASON_* */
 	struct page *coalesced_page;		/* C after first use */
 	void *priv;				/* C: the backend's own */
 };
@@ -356,12 +359,17 @@ bool okvm_valid_cr0(struct okvm_vcpu *vcpu, unsigned long cr0);
 bool okvm_valid_cr4(struct okvm_vcpu *vcpu, unsigned long cr4);
 bool okvm_valid_efer(struct okvm_vcpu *vcpu, u64 efer);
 
-/* msr.c: 0, 1 for #GP(0) (or a failed ioctl entry); host is true for ioctls */
+/*
+ * msr.c: 0, or why the guest gets #GP(0) or an ioctl's entry fails: KVM_MSR_EXIT_REASON_INVAL (1),
+ * or UNKNOWN; host is true for ioctls
+ */
 int okvm_get_msr(struct okvm_vcpu *vcpu, u32 index, u64 *data, bool host);
 int okvm_set_msr(struct okvm_vcpu *vcpu, u32 index, u64 data, bool host);
 int okvm_msrs_create(struct okvm_vcpu *vcpu);
 void okvm_msrs_free(struct okvm_vcpu *vcpu);
 void okvm_msrs_reset(struct okvm_vcpu *vcpu, bool init);
+/* msr_filter.c */
+bool okvm_msr_is_filtered(struct okvm_vcpu *vcpu, u32 index);
 
 /* xstate.c */
 int okvm_fpu_create(struct okvm_vcpu *vcpu);

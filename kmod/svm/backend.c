@@ -106,8 +106,7 @@ static void free_parts(void)
 	free_cpus();
 	if (svm_iopm)
 		__free_pages(svm_iopm, IOPM_ORDER);
-	if (svm_msrpm)
-		svm_msr_unsetup();
+	svm_msr_unsetup();
 }
 
 static void svm_unsetup(void)

@@ -52,7 +52,7 @@ void svm_vcpu_reset(struct okvm_vcpu *vcpu, bool init)
 	set_intercepts(svm->vmcb);
 	control->clean = 0;
 	control->iopm_base_pa = page_to_phys(svm_iopm);
-	control->msrpm_base_pa = page_to_phys(svm_msrpm);
+	svm_set_msr_exits(vcpu);
 	control->int_ctl = V_INTR_MASKING_MASK;
 	control->int_vector = control->int_state = 0;
 	control->event_inj = control->exit_int_info = 0;

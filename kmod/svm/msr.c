@@ -17,11 +17,21 @@ static const u32 passed_through[] = {
 	MSR_FS_BASE, MSR_GS_BASE,
 };
 
-struct page *svm_msrpm;
+/* For all vCPUs; the second for those whose guest may not have all that the first gives it. */
+static struct page *msrpm, *msrpm_all;
+
+static struct page *make_map(void)
+{
+	struct page *page = alloc_pages(GFP_KERNEL, MSRPM_ORDER);
+
+	if (page)
+		memset(page_address(page), 0xff, PAGE_SIZE << MSRPM_ORDER);
+	return page;
+}
 
 static void pass_through(u32 msr)
 {
-	unsigned long *map = page_address(svm_msrpm);
+	unsigned long *map = page_address(msrpm);
 	u32 i, bit;
 
 	for (i = 0; i < ARRAY_SIZE(range_base); i++) {
@@ -33,24 +43,42 @@ static void pass_through(u32 msr)
 	}
 }
 
-/** svm_msr_setup - the permission map that all vCPUs share */
+/** svm_msr_setup - the permission maps that all vCPUs share; 0 or -ENOMEM */
 int svm_msr_setup(void)
 {
 	int i;
 
-	svm_msrpm = alloc_pages(GFP_KERNEL, MSRPM_ORDER);
-	if (!svm_msrpm)
+	msrpm = make_map();
+	msrpm_all = make_map();
+	if (!msrpm || !msrpm_all)
 		return -ENOMEM;
-	memset(page_address(svm_msrpm), 0xff, PAGE_SIZE << MSRPM_ORDER);
 	for (i = 0; i < ARRAY_SIZE(passed_through); i++)
 		pass_through(passed_through[i]);
 	return 0;
 }
 
-/** svm_msr_unsetup - free it */
+/** svm_msr_unsetup - free what there is of them */
 void svm_msr_unsetup(void)
 {
-	__free_pages(svm_msrpm, MSRPM_ORDER);
+	if (msrpm)
+		__free_pages(msrpm, MSRPM_ORDER);
+	if (msrpm_all)
+		__free_pages(msrpm_all, MSRPM_ORDER);
+	msrpm = msrpm_all = NULL;
+}
+
+/** svm_set_msr_exits - which MSRs exit: all, once user space filters one of the others */
+void svm_set_msr_exits(struct okvm_vcpu *vcpu)
+{
+	struct vmcb *vmcb = to_vmcb(vcpu);
+	struct page *map = msrpm;
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(passed_through); i++)
+		if (okvm_msr_is_filtered(vcpu, passed_through[i]))
+			map = msrpm_all;
+	vmcb->control.msrpm_base_pa = page_to_phys(map);
+	svm_dirty(vmcb, CLEAN_PERMISSIONS);
 }
 
 /* The VMCB's field for an MSR, or NULL. */

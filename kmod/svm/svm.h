@@ -56,7 +56,7 @@ DECLARE_PER_CPU(struct svm_cpu, svm_cpus);
 
 extern u32 svm_max_asid;
 extern bool svm_use_virq, svm_cr8_exits;
-extern struct page *svm_iopm, *svm_msrpm;
+extern struct page *svm_iopm;
 
 static inline struct svm_vcpu *to_svm(struct okvm_vcpu *vcpu)
 {
@@ -130,6 +130,7 @@ bool svm_nmi_step_done(struct okvm_vcpu *vcpu);
 /* msr.c */
 int svm_get_msr(struct okvm_vcpu *vcpu, u32 index, u64 *data);
 int svm_set_msr(struct okvm_vcpu *vcpu, u32 index, u64 data);
+void svm_set_msr_exits(struct okvm_vcpu *vcpu);
 int svm_msr_setup(void);
 void svm_msr_unsetup(void);
 void svm_load_tsc_aux(struct okvm_vcpu *vcpu);

@@ -12,14 +12,6 @@
 
 #define APICV_CONTROLS (SECONDARY_EXEC_APIC_REGISTER_VIRT | SECONDARY_EXEC_VIRTUAL_INTR_DELIVERY)
 
-static void set_msr_bitmap(struct vmx_vcpu *vmx, void *bitmap)
-{
-	if (vmx->msr_bitmap == bitmap)
-		return;
-	vmx->msr_bitmap = bitmap;
-	vmcs_write(MSR_BITMAP, __pa(bitmap));
-}
-
 /* The descriptor is in use in any case: without the control its notifications are plain exits. */
 static void set_posted(struct vmx_vcpu *vmx, bool on)
 {
@@ -49,7 +41,7 @@ void vmx_set_apicv(struct okvm_vcpu *vcpu, int mode)
 	vmx_control2(vmx, SECONDARY_EXEC_VIRTUALIZE_X2APIC_MODE, mode == APICV_X2APIC);
 	vmx_control2(vmx, SECONDARY_EXEC_VIRTUALIZE_APIC_ACCESSES, mode == APICV_XAPIC && page);
 	set_posted(vmx, mode != APICV_OFF);
-	set_msr_bitmap(vmx, mode == APICV_X2APIC ? vmx_msr_bitmap_x2apic : vmx_msr_bitmap);
+	vmx_set_msr_exits(vcpu);
 	if (mode == APICV_OFF)
 		return;
 	if (page)

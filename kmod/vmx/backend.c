@@ -15,7 +15,6 @@
 #include "cpu.h"
 
 DEFINE_PER_CPU(struct vmx_cpu, vmx_cpus);
-void *vmx_msr_bitmap, *vmx_msr_bitmap_x2apic;
 
 /* Tags in use. Tag 0 is the host's. */
 static DECLARE_BITMAP(vpids, VMX_NR_VPIDS);
@@ -105,8 +104,7 @@ static void free_parts(void)
 	int i;
 
 	vmx_l1d_unsetup();
-	free_page((unsigned long)vmx_msr_bitmap);
-	free_page((unsigned long)vmx_msr_bitmap_x2apic);
+	vmx_msr_unsetup();
 	for_each_possible_cpu(i) {
 		struct vmx_cpu *cpu = per_cpu_ptr(&vmx_cpus, i);
 
@@ -122,11 +120,11 @@ static int vmx_setup(void)
 
 	if (!err)
 		err = vmx_l1d_setup();
-	vmx_msr_bitmap = err ? NULL : vmx_make_msr_bitmap(false);
-	vmx_msr_bitmap_x2apic = err ? NULL : vmx_make_msr_bitmap(true);
-	if (!vmx_msr_bitmap || !vmx_msr_bitmap_x2apic) {
+	if (!err)
+		err = vmx_msr_setup();
+	if (err) {
 		free_parts();
-		return -ENOMEM;
+		return err;
 	}
 	__set_bit(0, vpids);
 	rdmsrl(MSR_EFER, okvm_hw.host_efer);

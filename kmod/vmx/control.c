@@ -424,8 +424,6 @@ static void write_controls(struct okvm_vcpu *vcpu)
 /* Fields that nobody writes again. */
 static void write_constants(struct vmx_vcpu *vmx)
 {
-	vmx->msr_bitmap = vmx_msr_bitmap;
-	vmcs_write(MSR_BITMAP, __pa(vmx_msr_bitmap));
 	vmcs_write(VMCS_LINK_POINTER, ~0ul);
 	vmcs_write(PAGE_FAULT_ERROR_CODE_MASK, 0);
 	vmcs_write(PAGE_FAULT_ERROR_CODE_MATCH, 0);
@@ -463,6 +461,7 @@ void vmx_vcpu_reset(struct okvm_vcpu *vcpu, bool init)
 	struct vmx_vcpu *vmx = to_vmx(vcpu);
 
 	write_controls(vcpu);
+	vmx_set_msr_exits(vcpu);
 	if (!init)
 		write_constants(vmx);
 	/* The other vendor's VMMCALL; a guest could keep the CPU delivering #AC or #DB. */

@@ -37,28 +37,69 @@ static void give_x2apic(u8 *map)
 	__clear_bit(X2APIC_MSR(APIC_SELF_IPI), (unsigned long *)map);
 }
 
-/**
- * vmx_make_msr_bitmap - a bitmap for vCPUs to share
- * @x2apic: for those whose x2APIC the CPU virtualizes
- *
- * Return: a page, or NULL.
- */
-void *vmx_make_msr_bitmap(bool x2apic)
+/* The bitmaps that vCPUs share: index bits. */
+#define FOR_X2APIC	BIT(0)	/* the CPU virtualizes their x2APIC */
+#define FOR_FILTERED	BIT(1)	/* the guest may not have all of guest_owned[] */
+#define BITMAPS		4
+
+static u8 *bitmaps[BITMAPS];
+
+static void give_guest_owned(u8 *map)
 {
-	u8 *map = (void *)get_zeroed_page(GFP_KERNEL), *reads;
+	u8 *reads;
 	int i;
 
-	if (!map)
-		return NULL;
-	memset(map, 0xff, PAGE_SIZE);
 	for (i = 0; i < ARRAY_SIZE(guest_owned); i++) {
 		reads = map + (guest_owned[i] >= HIGH_MSRS ? BITMAP_HIGH : 0);
 		__clear_bit(guest_owned[i] & 0x1fff, (unsigned long *)reads);
 		__clear_bit(guest_owned[i] & 0x1fff, (unsigned long *)(reads + BITMAP_WRITES));
 	}
-	if (x2apic)
-		give_x2apic(map);
-	return map;
+}
+
+/** vmx_msr_setup - make the bitmaps; 0 or -ENOMEM */
+int vmx_msr_setup(void)
+{
+	int i;
+
+	for (i = 0; i < BITMAPS; i++) {
+		bitmaps[i] = (void *)__get_free_page(GFP_KERNEL);
+		if (!bitmaps[i])
+			return -ENOMEM;
+		memset(bitmaps[i], 0xff, PAGE_SIZE);
+		if (!(i & FOR_FILTERED))
+			give_guest_owned(bitmaps[i]);
+		if (i & FOR_X2APIC)
+			give_x2apic(bitmaps[i]);
+	}
+	return 0;
+}
+
+/** vmx_msr_unsetup - free what there is of them */
+void vmx_msr_unsetup(void)
+{
+	int i;
+
+	for (i = 0; i < BITMAPS; i++) {
+		free_page((unsigned long)bitmaps[i]);
+		bitmaps[i] = NULL;
+	}
+}
+
+/** vmx_set_msr_exits - which MSRs exit: user space's filter, or the APIC's mode, is another */
+void vmx_set_msr_exits(struct okvm_vcpu *vcpu)
+{
+	struct vmx_vcpu *vmx = to_vmx(vcpu);
+	int i, which = 0;
+
+	if (vmx->cpu2 & SECONDARY_EXEC_VIRTUALIZE_X2APIC_MODE)
+		which |= FOR_X2APIC;
+	for (i = 0; i < ARRAY_SIZE(guest_owned); i++)
+		if (okvm_msr_is_filtered(vcpu, guest_owned[i]))
+			which |= FOR_FILTERED;
+	if (vmx->msr_bitmap == bitmaps[which])
+		return;
+	vmx->msr_bitmap = bitmaps[which];
+	vmcs_write(MSR_BITMAP, __pa(bitmaps[which]));
 }
 
 /* ---- lazy MSRs ---- */

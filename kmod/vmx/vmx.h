@@ -186,7 +186,6 @@ static inline struct vmx_vcpu *to_vmx(struct okvm_vcpu *vcpu)
 }
 
 /* backend.c */
-extern void *vmx_msr_bitmap, *vmx_msr_bitmap_x2apic;
 /* apicv.c */
 void vmx_set_apicv(struct okvm_vcpu *vcpu, int mode);
 void vmx_set_eoi_exits(struct okvm_vcpu *vcpu);
@@ -238,7 +237,9 @@ void vmx_load_interruptibility(struct okvm_vcpu *vcpu);
 /* msr.c */
 int vmx_get_msr(struct okvm_vcpu *vcpu, u32 index, u64 *data);
 int vmx_set_msr(struct okvm_vcpu *vcpu, u32 index, u64 data);
-void *vmx_make_msr_bitmap(bool x2apic);
+void vmx_set_msr_exits(struct okvm_vcpu *vcpu);
+int vmx_msr_setup(void);
+void vmx_msr_unsetup(void);
 void vmx_read_lazy_msrs(void);
 void vmx_load_lazy_msrs(struct okvm_vcpu *vcpu);
 void vmx_lazy_msrs_changed(struct okvm_vcpu *vcpu);

@@ -97,6 +97,8 @@ struct okvm_exit {
  * @long_code: CS.L, which means 64-bit code while EFER.LMA is set
  * @get_table, @set_table: GDTR, or IDTR if @idt
  * @set_cr: vcpu->cr0, cr3, cr4 or (CR_EFER) efer changed
+ * @get_pdptes, @set_pdptes: the four first entries of PAE paging, which is on; NULL: the CPU has
+ *	none of its own
  * @set_root: the second-level root table's physical address
  * @get_msr, @set_msr: 0, or 1: not this backend's; the value has been checked
  * @set_msr_exits: okvm_msr_is_filtered() changed
@@ -145,6 +147,8 @@ struct okvm_backend {
 	void (*get_table)(struct okvm_vcpu *vcpu, struct kvm_dtable *dt, bool idt);
 	void (*set_table)(struct okvm_vcpu *vcpu, const struct kvm_dtable *dt, bool idt);
 	void (*set_cr)(struct okvm_vcpu *vcpu, int cr);
+	void (*get_pdptes)(struct okvm_vcpu *vcpu, u64 pdpte[4]);
+	void (*set_pdptes)(struct okvm_vcpu *vcpu, const u64 pdpte[4]);
 	void (*set_root)(struct okvm_vcpu *vcpu, u64 root_hpa);
 	int (*get_msr)(struct okvm_vcpu *vcpu, u32 index, u64 *data);
 	int (*set_msr)(struct okvm_vcpu *vcpu, u32 index, u64 data);
@@ -187,7 +191,8 @@ struct okvm_backend {
 	.get_table = vendor##_get_table, .set_table = vendor##_set_table,			\
 	.set_cr = vendor##_set_cr, .set_root = vendor##_set_root,				\
 	.get_msr = vendor##_get_msr, .set_msr = vendor##_set_msr,				\
-	.set_msr_exits = vendor##_set_msr_exits, .set_tsc = vendor##_set_tsc, .set_debug = vendor##_set_debug,				\
+	.set_msr_exits = vendor##_set_msr_exits, .set_tsc = vendor##_set_tsc,			\
+	.set_debug = vendor##_set_debug,							\
 	.set_cpuid = vendor##_set_cpuid, .inject_exception = vendor##_inject_exception,		\
 	.inject_irq = vendor##_inject_irq, .inject_nmi = vendor##_inject_nmi,			\
 	.cancel_injection = vendor##_cancel_injection, .irq_allowed = vendor##_irq_allowed,	\

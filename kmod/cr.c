@@ -70,19 +70,30 @@ bool okvm_valid_efer(struct okvm_vcpu *vcpu, u64 efer)
 #define PDPTE_PRESENT	BIT_ULL(0)
 #define PDPTE_RESERVED	(GENMASK_ULL(2, 1) | GENMASK_ULL(8, 5))
 
-/* The CPU loads all four when PAE paging starts or CR3 is written, and faults on a bad one. */
-static bool pdptes_ok(struct okvm_vcpu *vcpu, unsigned long cr3)
+/** okvm_read_pdptes - PAE paging's four first entries in memory; 0 or -EFAULT */
+int okvm_read_pdptes(struct okvm_vcpu *vcpu, unsigned long cr3, u64 pdpte[4])
 {
-	u64 pdpte[4];
+	return okvm_read_guest(vcpu, cr3 & GENMASK(31, 5), pdpte, 4 * sizeof(*pdpte));
+}
+
+/** okvm_valid_pdptes - are no reserved bits set in entries that are present? */
+bool okvm_valid_pdptes(struct okvm_vcpu *vcpu, const u64 pdpte[4])
+{
 	int i;
 
-	if (okvm_read_guest(vcpu, cr3 & GENMASK(31, 5), pdpte, sizeof(pdpte)))
-		return false;
-	for (i = 0; i < ARRAY_SIZE(pdpte); i++)
+	for (i = 0; i < 4; i++)
 		if (pdpte[i] & PDPTE_PRESENT &&
 		    pdpte[i] & (PDPTE_RESERVED | vcpu->cpuid.reserved_gpa))
 			return false;
 	return true;
+}
+
+/* The CPU loads all four when PAE paging starts or CR3 is written, and faults on a bad one. */
+static bool pdptes_ok(struct okvm_vcpu *vcpu, unsigned long cr3)
+{
+	u64 pdpte[4];
+
+	return !okvm_read_pdptes(vcpu, cr3, pdpte) && okvm_valid_pdptes(vcpu, pdpte);
 }
 
 /**
@@ -204,8 +215,7 @@ int okvm_set_cr3(struct okvm_vcpu *vcpu, unsigned long value)
 	}
 	if (value & vcpu->cpuid.reserved_gpa)
 		return 1;
-	if (okvm_paging(vcpu) && vcpu->cr4 & X86_CR4_PAE && !okvm_long_mode(vcpu) &&
-	    !pdptes_ok(vcpu, value))
+	if (okvm_pae_paging(vcpu) && !pdptes_ok(vcpu, value))
 		return 1;
 	vcpu->cr3 = value;
 	vcpu->regs_avail |= BIT(REG_CR3);

@@ -249,6 +249,70 @@ long okvm_set_sregs(struct okvm_vcpu *vcpu, void *arg)
 	return set_sregs(vcpu, arg);
 }
 
+/* What the two structs have in common is the same; only one can say what interrupt is under way. */
+#define SREGS_COMMON	offsetof(struct kvm_sregs, interrupt_bitmap)
+static_assert(SREGS_COMMON == offsetof(struct kvm_sregs2, flags));
+static_assert(offsetof(struct kvm_sregs, cr0) == offsetof(struct kvm_sregs2, cr0));
+
+/* As the CPU has them; one that keeps none has what is in memory. */
+static bool get_pdptes(struct okvm_vcpu *vcpu, u64 pdpte[4])
+{
+	if (!okvm_pae_paging(vcpu))
+		return false;
+	if (!okvm_backend->get_pdptes)
+		return !okvm_read_pdptes(vcpu, okvm_cr3(vcpu), pdpte);
+	okvm_backend->get_pdptes(vcpu, pdpte);
+	return true;
+}
+
+/**
+ * okvm_get_sregs2 - KVM_GET_SREGS2
+ * @vcpu: the vCPU, loaded
+ * @arg: struct kvm_sregs2
+ */
+long okvm_get_sregs2(struct okvm_vcpu *vcpu, void *arg)
+{
+	struct kvm_sregs2 *sregs2 = arg;
+	struct kvm_sregs sregs;
+
+	get_sregs(vcpu, &sregs);
+	memcpy(sregs2, &sregs, SREGS_COMMON);
+	sregs2->flags = get_pdptes(vcpu, sregs2->pdptrs) ? KVM_SREGS2_FLAGS_PDPTRS_VALID : 0;
+	return 0;
+}
+
+/**
+ * okvm_set_sregs2 - KVM_SET_SREGS2
+ * @vcpu: the vCPU, loaded
+ * @arg: struct kvm_sregs2
+ *
+ * KVM API document, 4.134. Without KVM_SREGS2_FLAGS_PDPTRS_VALID, PAE paging's four first entries
+ * are read from memory before the guest runs, and always on a CPU that does not keep them.
+ *
+ * Return: 0, or -EINVAL: unknown flags, entries without PAE paging or that the CPU would not load, or
+ * a state that a CPU cannot have; nothing changed then.
+ */
+long okvm_set_sregs2(struct okvm_vcpu *vcpu, void *arg)
+{
+	const struct kvm_sregs2 *sregs2 = arg;
+	bool pdptes = sregs2->flags & KVM_SREGS2_FLAGS_PDPTRS_VALID;
+	struct kvm_sregs sregs = { };
+	int err;
+
+	if (sregs2->flags & ~(u64)KVM_SREGS2_FLAGS_PDPTRS_VALID)
+		return -EINVAL;
+	if (pdptes && (!(sregs2->cr0 & X86_CR0_PG) || !(sregs2->cr4 & X86_CR4_PAE) ||
+		       sregs2->efer & EFER_LMA))
+		return -EINVAL;
+	if (pdptes && okvm_backend->set_pdptes && !okvm_valid_pdptes(vcpu, sregs2->pdptrs))
+		return -EINVAL;
+	memcpy(&sregs, sregs2, SREGS_COMMON);
+	err = set_sregs(vcpu, &sregs);
+	if (!err && pdptes && okvm_backend->set_pdptes)
+		okvm_backend->set_pdptes(vcpu, sregs2->pdptrs);
+	return err;
+}
+
 /* The page is shared with user space, which may write it at any time: copy, then look. */
 static noinline long take_dirty_regs(struct okvm_vcpu *vcpu, u64 dirty)
 {

@@ -22,6 +22,12 @@ static inline bool okvm_paging(struct okvm_vcpu *vcpu)
 	return vcpu->cr0 & X86_CR0_PG;
 }
 
+/* Neither 32-bit paging, nor long mode's. */
+static inline bool okvm_pae_paging(struct okvm_vcpu *vcpu)
+{
+	return okvm_paging(vcpu) && vcpu->cr4 & X86_CR4_PAE && !okvm_long_mode(vcpu);
+}
+
 /* regs.c */
 int okvm_sync_regs_load(struct okvm_vcpu *vcpu);	/* at the start of KVM_RUN: 0 or -EINVAL */
 void okvm_sync_regs_store(struct okvm_vcpu *vcpu);	/* at its end */
@@ -32,6 +38,8 @@ long okvm_get_regs(struct okvm_vcpu *vcpu, void *arg);
 long okvm_set_regs(struct okvm_vcpu *vcpu, void *arg);
 long okvm_get_sregs(struct okvm_vcpu *vcpu, void *arg);
 long okvm_set_sregs(struct okvm_vcpu *vcpu, void *arg);
+long okvm_get_sregs2(struct okvm_vcpu *vcpu, void *arg);
+long okvm_set_sregs2(struct okvm_vcpu *vcpu, void *arg);
 
 /* events.c */
 long okvm_get_events(struct okvm_vcpu *vcpu, void *arg);
@@ -42,6 +50,8 @@ long okvm_set_mp_state(struct okvm_vcpu *vcpu, void *arg);
 /* cr.c: 0, or 1 for #GP(0) */
 int okvm_lmsw(struct okvm_vcpu *vcpu, u16 source);
 int okvm_clts(struct okvm_vcpu *vcpu);
+int okvm_read_pdptes(struct okvm_vcpu *vcpu, unsigned long cr3, u64 pdpte[4]);
+bool okvm_valid_pdptes(struct okvm_vcpu *vcpu, const u64 pdpte[4]);
 void okvm_cr_changed(struct okvm_vcpu *vcpu, unsigned long old_cr0, unsigned long old_cr4,
 		     u64 old_efer);
 

@@ -323,6 +323,8 @@ static void vmx_vcpu_put(struct okvm_vcpu *vcpu)
 const struct okvm_backend okvm_vmx_backend = {
 	BACKEND_OPERATIONS(vmx),
 	.vm_destroy = vmx_vm_destroy,
+	.get_pdptes = vmx_get_pdptes,
+	.set_pdptes = vmx_set_pdptes,
 	.set_timer = vmx_set_timer,
 	.set_apicv = vmx_set_apicv,
 	.set_eoi_exits = vmx_set_eoi_exits,

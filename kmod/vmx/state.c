@@ -2,6 +2,7 @@
 /* The VMCS's guest state: segments, tables, control registers, read when somebody asks. */
 #include "vmx/vmx.h"
 #include "vmx/vmx_ops.h"
+#include "regs.h"
 
 /* Access rights beyond what the architecture's descriptors have. SDM vol. 3, 24.4.1. */
 #define RIGHTS_DPL_SHIFT 5
@@ -164,14 +165,19 @@ void vmx_set_table(struct okvm_vcpu *vcpu, const struct kvm_dtable *dt, bool idt
 	to_vmx(vcpu)->restricted.stale |= idt;
 }
 
-static bool pae_paging(struct okvm_vcpu *vcpu)
+/** vmx_set_pdptes - PAE paging's four first entries, whatever is in memory */
+void vmx_set_pdptes(struct okvm_vcpu *vcpu, const u64 pdpte[4])
 {
-	return vcpu->cr0 & X86_CR0_PG && vcpu->cr4 & X86_CR4_PAE && !okvm_long_mode(vcpu);
+	int i;
+
+	to_vmx(vcpu)->pdptes_stale = false;
+	for (i = 0; i < 4; i++)
+		vmcs_write(GUEST_PDPTR0 + 2 * i, pdpte[i]);
 }
 
 /**
  * vmx_load_pdptes - fill the four entries that PAE paging keeps in the CPU
- * @vcpu: the vCPU, on its way into the guest
+ * @vcpu: the vCPU, on its way into the guest, or asked for them
  *
  * With EPT they come from the VMCS on entry. Where there is no RAM they are absent: the guest's
  * next access faults, and so does the delivery of that.
@@ -180,18 +186,29 @@ static bool pae_paging(struct okvm_vcpu *vcpu)
  */
 void vmx_load_pdptes(struct okvm_vcpu *vcpu)
 {
-	u64 pdpte[4] = { };
-	int i;
+	u64 pdpte[4];
 
 	if (!to_vmx(vcpu)->pdptes_stale)
 		return;
 	to_vmx(vcpu)->pdptes_stale = false;
-	if (!pae_paging(vcpu))
+	if (!okvm_pae_paging(vcpu))
 		return;
-	if (okvm_read_guest(vcpu, okvm_cr3(vcpu) & GENMASK(31, 5), pdpte, sizeof(pdpte)))
+	if (okvm_read_pdptes(vcpu, okvm_cr3(vcpu), pdpte))
 		memset(pdpte, 0, sizeof(pdpte));
-	for (i = 0; i < ARRAY_SIZE(pdpte); i++)
-		vmcs_write(GUEST_PDPTR0 + 2 * i, pdpte[i]);
+	vmx_set_pdptes(vcpu, pdpte);
+}
+
+/** vmx_get_pdptes - PAE paging's four first entries, as the CPU has them or is about to load them */
+void vmx_get_pdptes(struct okvm_vcpu *vcpu, u64 pdpte[4])
+{
+	bool stale = to_vmx(vcpu)->pdptes_stale;
+	int i;
+
+	vmx_load_pdptes(vcpu);
+	for (i = 0; i < 4; i++)
+		pdpte[i] = vmcs_read(GUEST_PDPTR0 + 2 * i);
+	/* Until the guest runs they are still to be read anew. */
+	to_vmx(vcpu)->pdptes_stale = stale;
 }
 
 /*
@@ -263,7 +280,7 @@ void vmx_set_cr(struct okvm_vcpu *vcpu, int cr)
 		break;
 	}
 	/* Not yet: user space may write the tables after the registers. */
-	if (unlikely(pae_paging(vcpu))) {
+	if (unlikely(okvm_pae_paging(vcpu))) {
 		to_vmx(vcpu)->pdptes_stale = true;
 		okvm_request(vcpu, REQ_MMU_RELOAD);
 	}

@@ -217,6 +217,8 @@ bool vmx_long_code(struct okvm_vcpu *vcpu);
 void vmx_get_table(struct okvm_vcpu *vcpu, struct kvm_dtable *dt, bool idt);
 void vmx_set_table(struct okvm_vcpu *vcpu, const struct kvm_dtable *dt, bool idt);
 void vmx_set_cr(struct okvm_vcpu *vcpu, int cr);
+void vmx_get_pdptes(struct okvm_vcpu *vcpu, u64 pdpte[4]);
+void vmx_set_pdptes(struct okvm_vcpu *vcpu, const u64 pdpte[4]);
 void vmx_load_pdptes(struct okvm_vcpu *vcpu);
 /* interrupts.c */
 u32 vmx_interruptibility(struct okvm_vcpu *vcpu);

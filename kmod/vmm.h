@@ -234,6 +234,7 @@ struct okvm_vm {
 	bool exit_on_emulation_failure;		/* V to write, A to read */
 	struct okvm_msr_filter __rcu *msr_filter; /* R: msr_filter.c's */
 	u32 user_msr_reasons;			/* A: KVM_MSR_EXIT_REASON_* */
+	u32 x2apic_api;				/* V to write, A: KVM_X2APIC_API_* */
 	struct page *coalesced_page;		/* C after first use */
 	void *priv;				/* C: the backend's own */
 };

@@ -125,6 +125,12 @@ static inline struct okvm_irqchip *full_irqchip_of(struct okvm_vm *vm)
 	return chip && !chip->split ? chip : NULL;
 }
 
+/* Are the ids in user space's state and messages 32 bits wide (KVM_CAP_X2APIC_API)? */
+static inline bool irqchip_wide_ids(struct okvm_vm *vm)
+{
+	return READ_ONCE(vm->x2apic_api) & KVM_X2APIC_API_USE_32BIT_IDS;
+}
+
 /* irqchip.c */
 int irqchip_create(struct okvm_vm *vm, bool split, u32 user_pins);
 bool irqchip_takes_extint(struct okvm_vcpu *vcpu);

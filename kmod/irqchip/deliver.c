@@ -228,26 +228,41 @@ static bool map_serves(const struct lapic_map *map, struct okvm_vm *vm,
 {
 	if (!map || map->nr != READ_ONCE(vm->nr_vcpus) || !map->usable)
 		return false;
-	if (msg->shorthand != TO_DEST || msg->dest == IRQ_BROADCAST)
+	if (msg->shorthand != TO_DEST || msg->dest == IRQ_BROADCAST ||
+	    (msg->dest == 0xff && map->mode != LOGICAL_X2APIC))
 		return false;
 	return !msg->logical || (map->mode != LOGICAL_MIXED && map->mode != LOGICAL_UNKNOWN);
+}
+
+/*
+ * What a device sends to 255 is for everybody, x2APICs too, as they have no other broadcast without
+ * an IOMMU; unless user space knows of 32-bit ids. Then an x2APIC takes it as its id.
+ */
+static void narrow_broadcast(const struct okvm_irqchip *chip, struct irq_message *msg)
+{
+	if (unlikely(msg->everybody8) &&
+	    READ_ONCE(chip->vm->x2apic_api) & KVM_X2APIC_API_DISABLE_BROADCAST_QUIRK)
+		msg->dest = 0xff;
 }
 
 /**
  * irq_deliver - send a message to the local APICs
  * @chip: the VM's controllers
  * @source: the vCPU that sends it as an IPI, else NULL
- * @msg: the message
+ * @original: the message
  *
  * Context: any, interrupts on or off; takes no lock.
  * Return: how many CPUs took it.
  */
-int irq_deliver(struct okvm_irqchip *chip, struct okvm_vcpu *source, const struct irq_message *msg)
+int irq_deliver(struct okvm_irqchip *chip, struct okvm_vcpu *source,
+		const struct irq_message *original)
 {
+	struct irq_message own = *original, *msg = &own;
 	struct delivery d = { .msg = msg };
 	const struct lapic_map *map;
 	struct okvm_vcpu *vcpu;
 
+	narrow_broadcast(chip, msg);
 	rcu_read_lock();
 	map = rcu_dereference(chip->map);
 	if (unlikely(!map_serves(map, chip->vm, msg))) {
@@ -268,15 +283,17 @@ int irq_deliver(struct okvm_irqchip *chip, struct okvm_vcpu *source, const struc
 /**
  * irq_in_flight - is a message's vector still pending or in service where it goes?
  * @chip: the VM's controllers
- * @msg: the message
+ * @original: the message
  *
  * Context: any.
  */
-bool irq_in_flight(struct okvm_irqchip *chip, const struct irq_message *msg)
+bool irq_in_flight(struct okvm_irqchip *chip, const struct irq_message *original)
 {
+	struct irq_message own = *original, *msg = &own;
 	struct okvm_vcpu *vcpu;
 	unsigned long i;
 
+	narrow_broadcast(chip, msg);
 	okvm_for_each_vcpu(i, vcpu, chip->vm) {
 		const struct lapic *l;
 

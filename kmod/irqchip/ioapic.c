@@ -38,6 +38,7 @@ void ioapic_message(const struct ioapic *io, unsigned int pin, struct irq_messag
 
 	*msg = (struct irq_message) {
 		.dest = irq_dest8(e->dest_id),
+		.everybody8 = e->dest_id == 0xff,
 		.vector = e->vector,
 		.mode = e->delivery_mode,
 		.logical = e->dest_mode,

@@ -729,9 +729,23 @@ static int has_vapic(struct okvm_vm *vm)
 	return !okvm_hw.apicv;
 }
 
+#define X2APIC_API (KVM_X2APIC_API_USE_32BIT_IDS | KVM_X2APIC_API_DISABLE_BROADCAST_QUIRK)
+
+/* Bits are only ever added. Messages that are routed already keep the ids that they have. */
+static int enable_x2apic_api(struct okvm_vm *vm, const struct kvm_enable_cap *cap)
+{
+	if (cap->args[0] & ~(u64)X2APIC_API)
+		return -EINVAL;
+	mutex_lock(&vm->lock);
+	WRITE_ONCE(vm->x2apic_api, vm->x2apic_api | cap->args[0]);
+	mutex_unlock(&vm->lock);
+	return 0;
+}
+
 const struct okvm_cap okvm_irqchip_caps[] = {
 	{ KVM_CAP_IRQCHIP, 1 },
 	{ KVM_CAP_SPLIT_IRQCHIP, 1, .enable = irqchip_enable_split },
+	{ KVM_CAP_X2APIC_API, X2APIC_API, .enable = enable_x2apic_api },
 	{ KVM_CAP_VAPIC, .check = has_vapic },
 	{ KVM_CAP_IOAPIC_POLARITY_IGNORED, 1 },
 	{ KVM_CAP_IRQ_ROUTING, MAX_ROUTES },

@@ -205,7 +205,8 @@ bool lapic_matches(const struct lapic *l, u32 dest, bool logical)
 	bool x2apic = READ_ONCE(l->mode) == LAPIC_X2APIC;
 	u32 ldr;
 
-	if (dest == IRQ_BROADCAST)
+	/* All ones, as far as the APIC can see. */
+	if (dest == IRQ_BROADCAST || (!x2apic && dest == 0xff))
 		return true;
 	if (!logical)
 		/* An xAPIC's own id has 8 bits: a vCPU beyond them answers to its x2APIC id. */
@@ -416,7 +417,7 @@ int lapic_icr_write(struct lapic *l, u32 low, u32 high)
 	msg.logical = low & APIC_DEST_LOGICAL;
 	msg.level = low & APIC_INT_LEVELTRIG;
 	msg.assert = low & APIC_INT_ASSERT;
-	msg.redirect = false;
+	msg.redirect = msg.everybody8 = false;
 	if (unlikely(msg.mode <= IRQ_LOWEST && msg.vector < VECTOR_MIN))
 		lapic_error(l, APIC_ESR_SENDILL);
 	else

@@ -23,6 +23,7 @@ enum irq_shorthand { TO_DEST, TO_SELF, TO_ALL, TO_OTHERS };
  * @logical: @dest is a logical destination
  * @level: level-triggered
  * @assert: for level: the line goes up (an IPI with level de-assert is dropped)
+ * @everybody8: @dest is IRQ_BROADCAST because an 8-bit field was all ones, or a wide one no more
  * @redirect: MSI redirection hint: any one of the destinations, as for IRQ_LOWEST
  */
 struct irq_message {
@@ -30,7 +31,7 @@ struct irq_message {
 	u8 vector;
 	u8 mode;
 	u8 shorthand;
-	bool logical, level, assert, redirect;
+	bool logical, level, assert, redirect, everybody8;
 };
 
 /* An 8-bit destination field: all ones mean everybody. */
@@ -57,7 +58,10 @@ static inline void irq_from_msi(struct irq_message *msg, u32 address_lo, u32 add
 {
 	u32 low = address_lo >> 12 & 0xff;
 
-	msg->dest = wide ? low | (address_hi & 0xffffff00) : irq_dest8(low);
+	if (wide)
+		low |= address_hi & 0xffffff00;
+	msg->dest = irq_dest8(low);
+	msg->everybody8 = low == 0xff;
 	msg->vector = data;
 	msg->mode = data >> 8 & 7;
 	msg->shorthand = TO_DEST;

@@ -69,8 +69,20 @@ static struct irq_routing *table_alloc(u32 nr_routes, u32 nr_gsis)
 	return table;
 }
 
+/* Bits 0 to 7 of the upper half are no part of an id. */
+static int decode_msi(struct okvm_vm *vm, struct irq_message *msg, u32 low, u32 high, u32 data)
+{
+	bool wide = vm && irqchip_wide_ids(vm);
+
+	if (wide && high & 0xff)
+		return -EINVAL;
+	irq_from_msi(msg, low, high, data, wide);
+	return 0;
+}
+
 /* Does user space's entry make sense? Then @r is filled. @chips: pins of the kernel's do. */
-static int decode(struct irq_route *r, const struct kvm_irq_routing_entry *e, bool chips)
+static int decode(struct okvm_vm *vm, struct irq_route *r, const struct kvm_irq_routing_entry *e,
+		  bool chips)
 {
 	r->type = e->type;
 	switch (e->type) {
@@ -87,9 +99,8 @@ static int decode(struct irq_route *r, const struct kvm_irq_routing_entry *e, bo
 		/* The device's id means nothing on x86. */
 		if (e->flags & ~KVM_MSI_VALID_DEVID)
 			return -EINVAL;
-		irq_from_msi(&r->msg, e->u.msi.address_lo, e->u.msi.address_hi, e->u.msi.data,
-			     false);
-		return 0;
+		return decode_msi(vm, &r->msg, e->u.msi.address_lo, e->u.msi.address_hi,
+				  e->u.msi.data);
 	default:
 		return -EINVAL;
 	}
@@ -102,11 +113,12 @@ static bool compatible(const struct irq_route *a, const struct irq_route *b)
 	       a->chip != b->chip;
 }
 
-static int add_route(struct irq_routing *table, const struct kvm_irq_routing_entry *e, bool chips)
+static int add_route(struct okvm_vm *vm, struct irq_routing *table,
+		     const struct kvm_irq_routing_entry *e, bool chips)
 {
 	struct irq_route r = { };
 	unsigned int start = table->first[e->gsi], end = table->first[e->gsi + 1], i;
-	int err = decode(&r, e, chips);
+	int err = decode(vm, &r, e, chips);
 
 	if (err)
 		return err;
@@ -120,8 +132,9 @@ static int add_route(struct irq_routing *table, const struct kvm_irq_routing_ent
 	return 0;
 }
 
-/* A table of @nr entries, each checked, or an error pointer. */
-static struct irq_routing *table_build(const struct kvm_irq_routing_entry *entries, u32 nr,
+/* A table of @nr entries, each checked, or an error pointer. @vm may be NULL without messages. */
+static struct irq_routing *table_build(struct okvm_vm *vm,
+				       const struct kvm_irq_routing_entry *entries, u32 nr,
 				       bool chips)
 {
 	struct irq_routing *table;
@@ -141,7 +154,7 @@ static struct irq_routing *table_build(const struct kvm_irq_routing_entry *entri
 	for (i = 0; i < nr_gsis; i++)
 		table->first[i + 1] += table->first[i];
 	for (i = 0; i < nr && !err; i++)
-		err = add_route(table, &entries[i], chips);
+		err = add_route(vm, table, &entries[i], chips);
 	if (err) {
 		kvfree(table);
 		return ERR_PTR(err);
@@ -178,7 +191,7 @@ struct irq_routing *routing_default(void)
 							 KVM_IRQCHIP_PIC_SLAVE, gsi & 7 },
 			};
 	}
-	table = table_build(e, next - e, true);
+	table = table_build(NULL, e, next - e, true);
 	kfree(e);
 	return table;
 }
@@ -186,7 +199,7 @@ struct irq_routing *routing_default(void)
 /** routing_empty - no route at all: what a split irqchip starts with */
 struct irq_routing *routing_empty(void)
 {
-	return table_build(NULL, 0, false);
+	return table_build(NULL, NULL, 0, false);
 }
 
 /**
@@ -213,7 +226,7 @@ long irqchip_set_routing(struct okvm_vm *vm, void *arg)
 	entries = vmemdup_user(user->entries, array_size(head.nr, sizeof(*entries)));
 	if (IS_ERR(entries))
 		return PTR_ERR(entries);
-	table = table_build(entries, head.nr, !chip->split);
+	table = table_build(vm, entries, head.nr, !chip->split);
 	kvfree(entries);
 	if (IS_ERR(table))
 		return PTR_ERR(table);
@@ -241,8 +254,8 @@ long irqchip_signal_msi(struct okvm_vm *vm, void *arg)
 	const struct kvm_msi *msi = arg;
 	struct irq_message msg;
 
-	if (!chip || msi->flags)
+	if (!chip || msi->flags ||
+	    decode_msi(vm, &msg, msi->address_lo, msi->address_hi, msi->data))
 		return -EINVAL;
-	irq_from_msi(&msg, msi->address_lo, msi->address_hi, msi->data, false);
 	return irq_deliver(chip, NULL, &msg);
 }

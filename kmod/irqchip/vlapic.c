@@ -363,14 +363,14 @@ int lapic_mmio_read(struct okvm_vcpu *vcpu, gpa_t gpa, unsigned int len, void *d
 	return 0;
 }
 
-/* KVM_GET_LAPIC, KVM_SET_LAPIC (KVM API document, 4.57, 4.58): 0; -EINVAL: no local APIC. */
+/* KVM_GET_LAPIC, KVM_SET_LAPIC (KVM API document, 4.57, 4.58): 0; -EINVAL: no local APIC, or not its id. */
 
 long irqchip_get_lapic(struct okvm_vcpu *vcpu, void *arg)
 {
 	if (!vcpu->lapic)
 		return -EINVAL;
 	lapic_timer_look(vcpu->lapic);
-	lapic_save(&vcpu->lapic->apic, arg, false);
+	lapic_save(&vcpu->lapic->apic, arg, irqchip_wide_ids(vcpu->vm));
 	return 0;
 }
 
@@ -378,7 +378,7 @@ long irqchip_set_lapic(struct okvm_vcpu *vcpu, void *arg)
 {
 	if (!vcpu->lapic)
 		return -EINVAL;
-	if (lapic_load(&vcpu->lapic->apic, arg, false))
+	if (lapic_load(&vcpu->lapic->apic, arg, irqchip_wide_ids(vcpu->vm)))
 		return -EINVAL;
 	WRITE_ONCE(vcpu->lapic->turns, 0);
 	okvm_request(vcpu, REQ_EVENT);

@@ -207,8 +207,13 @@ static void messages(void)
 	CHECK(m.logical && m.redirect && m.level && m.mode == IRQ_LOWEST);
 	irq_from_msi(&m, 0xfeeff000, 0x12345600, 0x41, true);
 	CHECK_EQ(m.dest, 0x123456ff);
+	CHECK(!m.everybody8);
 	irq_from_msi(&m, 0xfeeff000, 0xffffff00, 0x41, true);
 	CHECK_EQ(m.dest, IRQ_BROADCAST);
+	CHECK(!m.everybody8);
+	irq_from_msi(&m, 0xfeeff000, 0, 0x41, true);
+	CHECK_EQ(m.dest, IRQ_BROADCAST);
+	CHECK(m.everybody8);
 }
 
 static void save_and_load(void)

@@ -289,8 +289,8 @@ long okvm_get_sregs2(struct okvm_vcpu *vcpu, void *arg)
  * KVM API document, 4.134. Without KVM_SREGS2_FLAGS_PDPTRS_VALID, PAE paging's four first entries
  * are read from memory before the guest runs, and always on a CPU that does not keep them.
  *
- * Return: 0, or -EINVAL: unknown flags, entries without PAE paging or that the CPU would not load, or
- * a state that a CPU cannot have; nothing changed then.
+ * Return: 0, or -EINVAL: unknown flags, entries without PAE paging or that the CPU would not load,
+ * or a state that a CPU cannot have; nothing changed then.
  */
 long okvm_set_sregs2(struct okvm_vcpu *vcpu, void *arg)
 {

@@ -198,7 +198,7 @@ void vmx_load_pdptes(struct okvm_vcpu *vcpu)
 	vmx_set_pdptes(vcpu, pdpte);
 }
 
-/** vmx_get_pdptes - PAE paging's four first entries, as the CPU has them or is about to load them */
+/** vmx_get_pdptes - PAE paging's first entries, as the CPU has them or is about to load them */
 void vmx_get_pdptes(struct okvm_vcpu *vcpu, u64 pdpte[4])
 {
 	bool stale = to_vmx(vcpu)->pdptes_stale;

@@ -337,3 +337,20 @@ TEST(unmapped_host_memory)
 	TEST_ASSERT_EQ(probe_retry(v, &value), PROBE_RAM);
 	TEST_ASSERT_EQ(value, MARK);
 }
+
+/* A bound on shadow tables: kept, and at least what a VM cannot do without. */
+TEST(shadow_pages)
+{
+	struct vm *vm;
+	long n;
+
+	require_cap(KVM_CAP_MMU_SHADOW_CACHE_CONTROL);
+	vm = vm_create();
+	n = ioctl_ok(vm->fd, KVM_GET_NR_MMU_PAGES, 0);
+	TEST_ASSERT(n >= 64, "%ld pages", n);
+	ioctl_fails(vm->fd, KVM_SET_NR_MMU_PAGES, 63, EINVAL);
+	ioctl_fails(vm->fd, KVM_SET_NR_MMU_PAGES, 0, EINVAL);
+	TEST_ASSERT_EQ(ioctl_ok(vm->fd, KVM_GET_NR_MMU_PAGES, 0), n);
+	ioctl_ok(vm->fd, KVM_SET_NR_MMU_PAGES, 64);
+	TEST_ASSERT_EQ(ioctl_ok(vm->fd, KVM_GET_NR_MMU_PAGES, 0), 64);
+}

@@ -142,10 +142,39 @@ static long translate(struct okvm_vcpu *vcpu, void *arg)
 	return 0;
 }
 
+/* What KVM has: at least so many, and of guest memory so many thousandths unless user space says. */
+#define MIN_SHADOW_PAGES	64
+#define SHADOW_PERMILLE		20
+
+/* KVM_SET_NR_MMU_PAGES: KVM API document, 4.44. Nested paging needs no shadow pages. */
+static long set_shadow_pages(struct okvm_vm *vm, void *arg)
+{
+	unsigned long n = (unsigned long)arg;
+
+	if ((u32)n < MIN_SHADOW_PAGES)
+		return -EINVAL;
+	mutex_lock(&vm->slots_lock);
+	vm->mmu.shadow_pages = n;
+	mutex_unlock(&vm->slots_lock);
+	return 0;
+}
+
+static long get_shadow_pages(struct okvm_vm *vm, void *arg)
+{
+	unsigned long n;
+
+	mutex_lock(&vm->slots_lock);
+	n = vm->mmu.shadow_pages ?: vm->mmu.total_pages * SHADOW_PERMILLE / 1000;
+	mutex_unlock(&vm->slots_lock);
+	return clamp(n, (unsigned long)MIN_SHADOW_PAGES, (unsigned long)INT_MAX);
+}
+
 const struct okvm_ioctl okvm_mmu_vm_ioctls[] = {
 	{ KVM_SET_USER_MEMORY_REGION, .vm = memslot_set },
 	{ KVM_GET_DIRTY_LOG, .vm = dirty_log_get },
 	{ KVM_CLEAR_DIRTY_LOG, .vm = dirty_log_clear },
+	{ KVM_SET_NR_MMU_PAGES, .vm = set_shadow_pages },
+	{ KVM_GET_NR_MMU_PAGES, .vm = get_shadow_pages },
 	{ }
 };
 
@@ -159,6 +188,7 @@ const struct okvm_cap okvm_mmu_caps[] = {
 	{ KVM_CAP_NR_MEMSLOTS, MAX_SLOTS },
 	{ KVM_CAP_READONLY_MEM, 1 },
 	{ KVM_CAP_SYNC_MMU, 1 },
+	{ KVM_CAP_MMU_SHADOW_CACHE_CONTROL, 1 },
 	{ KVM_CAP_DESTROY_MEMORY_REGION_WORKS, 1 },
 	{ KVM_CAP_JOIN_MEMORY_REGIONS_WORKS, 1 },
 	{ KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2, MANUAL_CAPS, .enable = dirty_log_enable_manual },

@@ -27,6 +27,8 @@ struct mm_link;
  * @root: the second-level root table's physical address, 0 until the first entry; set once.
  * @manual_dirty: KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2's options, under slots_lock.
  * @total_pages: guest pages in all slots, under slots_lock.
+ * @shadow_pages: how many pages of shadow tables user space allows, 0: it did not say; under
+ *	slots_lock.
  */
 struct okvm_vm_mmu {
 	struct okvm_slots *slots;
@@ -36,6 +38,7 @@ struct okvm_vm_mmu {
 	hpa_t root;
 	u64 manual_dirty;
 	unsigned long total_pages;
+	unsigned int shadow_pages;
 };
 
 /* Enough tables for one fault: every level under a 5-level root. */

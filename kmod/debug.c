@@ -187,6 +187,43 @@ long okvm_set_debugregs(struct okvm_vcpu *vcpu, void *arg)
 	return 0;
 }
 
+/**
+ * okvm_debug_exit - tell a debugger in user space: KVM_EXIT_DEBUG
+ * @vcpu: the vCPU; RIP is where user space shall see it
+ * @vector: X86_TRAP_DB or X86_TRAP_BP
+ * @dr6: of a #DB, what happened
+ *
+ * Return: RESUME_USER.
+ */
+int okvm_debug_exit(struct okvm_vcpu *vcpu, u8 vector, u64 dr6)
+{
+	struct kvm_debug_exit_arch *arch = &vcpu->run->debug.arch;
+
+	memset(arch, 0, sizeof(*arch));
+	arch->exception = vector;
+	arch->pc = okvm_linear_rip(vcpu);
+	if (vector == X86_TRAP_DB) {
+		arch->dr6 = dr6 | DR6_IDLE;
+		arch->dr7 = vcpu->dbg.host_dr7;
+	}
+	vcpu->run->exit_reason = KVM_EXIT_DEBUG;
+	return RESUME_USER;
+}
+
+/**
+ * okvm_stepped - an instruction that the CPU did not execute is over, and RFLAGS.TF was set
+ * @vcpu: the vCPU
+ *
+ * Return: RESUME_USER: it was a debugger's step; RESUME_GUEST: the guest gets its #DB.
+ */
+int okvm_stepped(struct okvm_vcpu *vcpu)
+{
+	if (okvm_user_steps(vcpu))
+		return okvm_debug_exit(vcpu, X86_TRAP_DB, DR_STEP);
+	okvm_queue_exception_payload(vcpu, X86_TRAP_DB, DR_STEP);
+	return RESUME_GUEST;
+}
+
 static int inject(struct okvm_vcpu *vcpu, u32 control)
 {
 	if (vcpu->ev.exception.pending)
@@ -227,9 +264,11 @@ long okvm_set_guest_debug(struct okvm_vcpu *vcpu, void *arg)
 		memcpy(vcpu->dbg.host_db, debug->arch.debugreg, sizeof(vcpu->dbg.host_db));
 		vcpu->dbg.host_dr7 = (debug->arch.debugreg[7] & DR7_WRITABLE) | DR7_IDLE;
 	}
-	if (vcpu->dbg.guest_debug & KVM_GUESTDBG_SINGLESTEP)
+	if (okvm_user_steps(vcpu))
 		vcpu->dbg.singlestep_rip = okvm_linear_rip(vcpu);
+	/* Also has interrupts looked for that were held back until now. */
 	okvm_set_rflags(vcpu, rflags);
 	okvm_backend->set_debug(vcpu);
+	okvm_apicv_changed(vcpu);
 	return 0;
 }

@@ -694,8 +694,6 @@ static void commit(struct okvm_vcpu *vcpu, bool done)
 		commit_shadow(vcpu, ctxt->shadow);
 	if (emulate_is(ctxt, INSN_IRET))
 		okvm_backend->set_nmi_mask(vcpu, false);
-	if (ctxt->single_step)
-		okvm_queue_exception_payload(vcpu, X86_TRAP_DB, DR_STEP);
 	if (events_allowed(ctxt, old_rflags, old_shadow))
 		okvm_request(vcpu, REQ_EVENT);
 }
@@ -746,7 +744,14 @@ static int run_again(struct okvm_vcpu *vcpu);
 
 static int finished(struct okvm_vcpu *vcpu)
 {
-	return RESUME_GUEST;
+	return vcpu->emulate.single_step ? okvm_stepped(vcpu) : RESUME_GUEST;
+}
+
+static int halted(struct okvm_vcpu *vcpu)
+{
+	int stepped = finished(vcpu), r = okvm_halt(vcpu);
+
+	return stepped == RESUME_GUEST ? r : stepped;
 }
 
 static int act_on(struct okvm_vcpu *vcpu, enum emulate_status status)
@@ -755,7 +760,7 @@ static int act_on(struct okvm_vcpu *vcpu, enum emulate_status status)
 	case EMULATE_DONE:
 		if (okvm_io_wants_user(vcpu))
 			return okvm_io_exit(vcpu, finished);
-		return vcpu->emulated_hlt ? okvm_halt(vcpu) : RESUME_GUEST;
+		return vcpu->emulated_hlt ? halted(vcpu) : finished(vcpu);
 	case EMULATE_FAULT:
 		queue_fault(vcpu, &vcpu->emulate.fault);
 		return RESUME_GUEST;
@@ -809,6 +814,9 @@ int okvm_emulate_instruction(struct okvm_vcpu *vcpu, gpa_t gpa, bool gpa_valid)
 		.valid = gpa_valid && emulate_one_operand(&vcpu->emulate), .gpa = gpa,
 		.write = vcpu->exit.fault.access & ACCESS_WRITE,
 	};
+	if (emulate_is(&vcpu->emulate, INSN_INT3) &&
+	    vcpu->dbg.guest_debug & KVM_GUESTDBG_USE_SW_BP)
+		return okvm_debug_exit(vcpu, X86_TRAP_BP, 0);
 	return execute(vcpu);
 }
 
@@ -943,7 +951,5 @@ int okvm_skip_instruction(struct okvm_vcpu *vcpu)
 	}
 	if (okvm_backend->get_shadow(vcpu))
 		okvm_backend->set_shadow(vcpu, 0);
-	if (unlikely(rflags & X86_EFLAGS_TF))
-		okvm_queue_exception_payload(vcpu, X86_TRAP_DB, DR_STEP);
-	return RESUME_GUEST;
+	return unlikely(rflags & X86_EFLAGS_TF) ? okvm_stepped(vcpu) : RESUME_GUEST;
 }

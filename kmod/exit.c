@@ -114,11 +114,13 @@ int okvm_halt(struct okvm_vcpu *vcpu)
 
 static int handle_hlt(struct okvm_vcpu *vcpu)
 {
-	int r = okvm_skip_instruction(vcpu);
+	int r = okvm_skip_instruction(vcpu), halted;
 
-	if (r != RESUME_GUEST)
+	/* A debugger that steps over it finds a vCPU that waits. */
+	if (r != RESUME_GUEST && !okvm_user_steps(vcpu))
 		return r;
-	return okvm_halt(vcpu);
+	halted = okvm_halt(vcpu);
+	return r == RESUME_GUEST ? halted : r;
 }
 
 /** okvm_read_cr - CR0, 2, 3, 4 or 8 as the guest sees it */
@@ -197,22 +199,6 @@ static int handle_dr(struct okvm_vcpu *vcpu)
 	return okvm_emulate_instruction(vcpu, 0, false);
 }
 
-static int debug_exit(struct okvm_vcpu *vcpu, u64 dr6)
-{
-	struct kvm_debug_exit_arch *arch = &vcpu->run->debug.arch;
-	struct kvm_segment cs;
-
-	okvm_get_segment(vcpu, &cs, SEG_CS);
-	memset(arch, 0, sizeof(*arch));
-	arch->exception = vcpu->exit.exception.vector;
-	arch->pc = cs.base + okvm_rip(vcpu);
-	if (arch->exception == X86_TRAP_DB) {
-		arch->dr6 = dr6 | DR6_IDLE;
-		arch->dr7 = vcpu->dbg.host_dr7;
-	}
-	vcpu->run->exit_reason = KVM_EXIT_DEBUG;
-	return RESUME_USER;
-}
 
 static int handle_exception(struct okvm_vcpu *vcpu)
 {
@@ -222,11 +208,11 @@ static int handle_exception(struct okvm_vcpu *vcpu)
 	switch (exit->exception.vector) {
 	case X86_TRAP_DB:
 		if (guest_debug & (KVM_GUESTDBG_SINGLESTEP | KVM_GUESTDBG_USE_HW_BP))
-			return debug_exit(vcpu, exit->exception.address);
+			return okvm_debug_exit(vcpu, X86_TRAP_DB, exit->exception.address);
 		okvm_queue_exception_payload(vcpu, X86_TRAP_DB, exit->exception.address);
 		return RESUME_GUEST;
 	case X86_TRAP_BP:
-		return debug_exit(vcpu, 0);
+		return okvm_debug_exit(vcpu, X86_TRAP_BP, 0);
 	case X86_TRAP_UD:
 		return okvm_undefined(vcpu);
 	case X86_TRAP_AC:

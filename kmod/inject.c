@@ -247,6 +247,8 @@ void okvm_inject_events(struct okvm_vcpu *vcpu)
 		/* Not before the old one is through: look again right after. */
 		okvm_request(vcpu, REQ_EVENT);
 	}
+	if (okvm_irqs_blocked(vcpu))
+		return;
 	if (ev->nmi_pending) {
 		if (!used && okvm_backend->nmi_allowed(vcpu)) {
 			inject_nmi(vcpu);

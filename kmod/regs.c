@@ -42,24 +42,19 @@ u64 okvm_linear_rip(struct okvm_vcpu *vcpu)
 	return (u32)(cs.base + okvm_rip(vcpu));
 }
 
-static bool stepped(struct okvm_vcpu *vcpu)
-{
-	return vcpu->dbg.guest_debug & KVM_GUESTDBG_SINGLESTEP;
-}
-
 /** okvm_get_rflags - RFLAGS as the guest has it: the debugger's own TF is hidden */
 unsigned long okvm_get_rflags(struct okvm_vcpu *vcpu)
 {
 	unsigned long rflags = okvm_reg(vcpu, REG_RFLAGS);
 
-	return stepped(vcpu) ? rflags & ~(unsigned long)X86_EFLAGS_TF : rflags;
+	return okvm_user_steps(vcpu) ? rflags & ~(unsigned long)X86_EFLAGS_TF : rflags;
 }
 
 /** okvm_set_rflags - write RFLAGS; a step that the debugger asked for at this RIP stays */
 void okvm_set_rflags(struct okvm_vcpu *vcpu, unsigned long rflags)
 {
 	rflags |= X86_EFLAGS_FIXED;
-	if (stepped(vcpu) && okvm_linear_rip(vcpu) == vcpu->dbg.singlestep_rip)
+	if (okvm_user_steps(vcpu) && okvm_linear_rip(vcpu) == vcpu->dbg.singlestep_rip)
 		rflags |= X86_EFLAGS_TF;
 	okvm_reg_set(vcpu, REG_RFLAGS, rflags);
 	okvm_request(vcpu, REQ_EVENT);

@@ -68,7 +68,8 @@ long okvm_set_xcrs(struct okvm_vcpu *vcpu, void *arg);
 /* debug.c */
 #define OKVM_GUESTDBG_VALID (KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_SINGLESTEP | \
 			     KVM_GUESTDBG_USE_SW_BP | KVM_GUESTDBG_USE_HW_BP | \
-			     KVM_GUESTDBG_INJECT_DB | KVM_GUESTDBG_INJECT_BP)
+			     KVM_GUESTDBG_INJECT_DB | KVM_GUESTDBG_INJECT_BP | \
+			     KVM_GUESTDBG_BLOCKIRQ)
 long okvm_get_debugregs(struct okvm_vcpu *vcpu, void *arg);
 long okvm_set_debugregs(struct okvm_vcpu *vcpu, void *arg);
 long okvm_set_guest_debug(struct okvm_vcpu *vcpu, void *arg);

@@ -391,6 +391,20 @@ void okvm_debug_load(struct okvm_vcpu *vcpu);
 void okvm_debug_put(struct okvm_vcpu *vcpu);
 void okvm_debug_lend(struct okvm_vcpu *vcpu);
 void okvm_debug_reset(struct okvm_vcpu *vcpu);
+int okvm_debug_exit(struct okvm_vcpu *vcpu, u8 vector, u64 dr6);
+int okvm_stepped(struct okvm_vcpu *vcpu);
+
+/* A debugger in user space steps: RFLAGS.TF is its, not the guest's. */
+static inline bool okvm_user_steps(struct okvm_vcpu *vcpu)
+{
+	return vcpu->dbg.guest_debug & KVM_GUESTDBG_SINGLESTEP;
+}
+
+/* It does not want to see interrupt handlers while it does. */
+static inline bool okvm_irqs_blocked(struct okvm_vcpu *vcpu)
+{
+	return vcpu->dbg.guest_debug & KVM_GUESTDBG_BLOCKIRQ;
+}
 
 /* tsc.c */
 void okvm_tsc_create(struct okvm_vcpu *vcpu);

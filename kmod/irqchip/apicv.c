@@ -9,10 +9,10 @@
  */
 #include "chip.h"
 
-/* TPR accesses are to be seen by user space, or the guest's word follows them: no. */
+/* TPR accesses are user space's to see, the guest's word follows them, or a debugger steps: no. */
 static enum okvm_apicv wanted_mode(const struct okvm_lapic *l)
 {
-	if (!okvm_hw.apicv || l->tpr_reports || l->vapic_gpa)
+	if (!okvm_hw.apicv || l->tpr_reports || l->vapic_gpa || okvm_irqs_blocked(l->vcpu))
 		return APICV_OFF;
 	switch (l->apic.mode) {
 	case LAPIC_XAPIC:
@@ -46,12 +46,12 @@ static void count_elsewhere(struct okvm_vcpu *vcpu)
 }
 
 /**
- * apicv_changed - the APIC's mode or base, or who wants to see its accesses, has changed
+ * okvm_apicv_changed - the APIC's mode or base, or who wants to see its accesses, has changed
  * @vcpu: the vCPU, loaded; with or without a local APIC
  *
  * Context: vCPU thread, may sleep.
  */
-void apicv_changed(struct okvm_vcpu *vcpu)
+void okvm_apicv_changed(struct okvm_vcpu *vcpu)
 {
 	enum okvm_apicv mode;
 

@@ -217,7 +217,6 @@ long irqchip_register_coalesced(struct okvm_vm *vm, void *arg);
 long irqchip_unregister_coalesced(struct okvm_vm *vm, void *arg);
 
 /* apicv.c */
-void apicv_changed(struct okvm_vcpu *vcpu);
 void apicv_eoi_exits_changed(struct okvm_irqchip *chip, const unsigned long *vectors);
 int apicv_create(struct okvm_irqchip *chip);
 void apicv_free(struct okvm_irqchip *chip);

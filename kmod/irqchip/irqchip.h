@@ -75,6 +75,7 @@ int okvm_pio_read(struct okvm_vcpu *vcpu, u16 port, unsigned int size, void *dat
 enum okvm_apicv { APICV_OFF, APICV_XAPIC, APICV_X2APIC };
 void *okvm_lapic_page(struct okvm_vcpu *vcpu);
 bool okvm_lapic_hw(struct okvm_vcpu *vcpu);
+void okvm_apicv_changed(struct okvm_vcpu *vcpu);
 bool okvm_lapic_sync_hw(struct okvm_vcpu *vcpu, u8 *irr, u8 *isr);
 unsigned long okvm_lapic_access_page(struct okvm_vcpu *vcpu);
 const unsigned long *okvm_lapic_eoi_exits(struct okvm_vcpu *vcpu);

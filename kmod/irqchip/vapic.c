@@ -78,7 +78,7 @@ long irqchip_set_vapic_addr(struct okvm_vcpu *vcpu, void *arg)
 	if (addr->vapic_addr && okvm_read_guest(vcpu, addr->vapic_addr, &word, sizeof(word)))
 		return -EINVAL;
 	vcpu->lapic->vapic_gpa = addr->vapic_addr;
-	apicv_changed(vcpu);
+	okvm_apicv_changed(vcpu);
 	okvm_request(vcpu, REQ_EVENT);
 	return 0;
 }
@@ -100,6 +100,6 @@ long irqchip_set_tpr_reports(struct okvm_vcpu *vcpu, void *arg)
 		return -EINVAL;
 	if (vcpu->lapic)
 		vcpu->lapic->tpr_reports = ctl->enabled;
-	apicv_changed(vcpu);
+	okvm_apicv_changed(vcpu);
 	return 0;
 }

@@ -86,7 +86,7 @@ void okvm_lapic_reset(struct okvm_vcpu *vcpu, bool init)
 	l->pv_eoi_offered = false;
 	l->vapic_gpa = 0;
 	lapic_reset(&l->apic, init, quirk && is_boot_cpu(vcpu));
-	apicv_changed(vcpu);
+	okvm_apicv_changed(vcpu);
 }
 
 /**
@@ -206,7 +206,7 @@ int okvm_lapic_set_base(struct okvm_vcpu *vcpu, u64 value, bool host)
 	vcpu->apic_base = value;
 	if (vcpu->lapic)
 		lapic_set_mode(&vcpu->lapic->apic, mode);
-	apicv_changed(vcpu);
+	okvm_apicv_changed(vcpu);
 	if ((old ^ value) & MSR_IA32_APICBASE_ENABLE)
 		okvm_cpuid_update_runtime(vcpu);
 	return 0;

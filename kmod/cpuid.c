@@ -286,6 +286,10 @@ void okvm_cpuid_update_runtime(struct okvm_vcpu *vcpu)
 	e = find(c, 7, 0);
 	if (e && boot_cpu_has(X86_FEATURE_PKU))
 		put_bit(&e->ecx, feature_bit(X86_FEATURE_OSPKE), vcpu->cr4 & X86_CR4_PKE);
+	/* A guest whose HLT is not seen cannot be woken from it. */
+	e = find(c, KVM_CPUID_FEATURES, 0);
+	if (e && okvm_exits_disabled(vcpu, KVM_X86_DISABLE_EXITS_HLT))
+		e->eax &= ~BIT(KVM_FEATURE_PV_UNHALT);
 	e = find(c, 0xd, 0);
 	if (e)
 		e->ebx = cpuid_xsave_size(&host, vcpu->xcr0, false);

@@ -179,6 +179,36 @@ static int disable_quirks2(struct okvm_vm *vm, const struct kvm_enable_cap *cap)
 	return cap->args[0] & ~(u64)QUIRKS ? -EINVAL : disable_quirks(vm, cap);
 }
 
+/* An MWAIT that waits as it should, and that the APIC timer ends. */
+static bool cpu_has_mwait(void)
+{
+	return boot_cpu_has(X86_FEATURE_MWAIT) && boot_cpu_has(X86_FEATURE_ARAT) &&
+	       !boot_cpu_has_bug(X86_BUG_MONITOR);
+}
+
+static int cap_disable_exits(struct okvm_vm *vm)
+{
+	return KVM_X86_DISABLE_EXITS_HLT | KVM_X86_DISABLE_EXITS_PAUSE |
+	       KVM_X86_DISABLE_EXITS_CSTATE |
+	       (cpu_has_mwait() ? KVM_X86_DISABLE_EXITS_MWAIT : 0);
+}
+
+/* vCPUs are made with what is asked for until then. */
+static int disable_exits(struct okvm_vm *vm, const struct kvm_enable_cap *cap)
+{
+	int r = -EINVAL;
+
+	if (cap->args[0] & ~(u64)cap_disable_exits(vm))
+		return -EINVAL;
+	mutex_lock(&vm->lock);
+	if (!vm->created_vcpus) {
+		vm->disabled_exits |= cap->args[0];
+		r = 0;
+	}
+	mutex_unlock(&vm->lock);
+	return r;
+}
+
 /* Once: ids at or above it are refused, and nothing need be set aside for them. */
 static int limit_vcpu_ids(struct okvm_vm *vm, const struct kvm_enable_cap *cap)
 {
@@ -210,6 +240,7 @@ const struct okvm_cap okvm_vm_caps[] = {
 	{ KVM_CAP_DISABLE_QUIRKS, 1, .enable = disable_quirks },
 	{ KVM_CAP_DISABLE_QUIRKS2, QUIRKS, .enable = disable_quirks2 },
 	{ KVM_CAP_EXIT_ON_EMULATION_FAILURE, 1, .enable = exit_on_emulation_failure },
+	{ KVM_CAP_X86_DISABLE_EXITS, .check = cap_disable_exits, .enable = disable_exits },
 	{ KVM_CAP_HLT, 1 },
 	{ KVM_CAP_USER_NMI, 1 },
 	{ KVM_CAP_IMMEDIATE_EXIT, 1 },

@@ -232,6 +232,7 @@ struct okvm_vm {
 	u64 tsc_khz;				/* V: default rate of new vCPUs */
 	u64 disabled_quirks;			/* V */
 	bool exit_on_emulation_failure;		/* V to write, A to read */
+	u32 disabled_exits;			/* V, C after the first vCPU: KVM_X86_DISABLE_* */
 	struct okvm_msr_filter __rcu *msr_filter; /* R: msr_filter.c's */
 	u32 user_msr_reasons;			/* A: KVM_MSR_EXIT_REASON_* */
 	u32 x2apic_api;				/* V to write, A: KVM_X2APIC_API_* */
@@ -336,6 +337,12 @@ static inline unsigned long okvm_cr3(struct okvm_vcpu *vcpu)
 	if (unlikely(!(vcpu->regs_avail & BIT(REG_CR3))))
 		backend_cache_reg(vcpu, REG_CR3);
 	return vcpu->cr3;
+}
+
+/* KVM_X86_DISABLE_EXITS_*: does the guest have the CPU's own idea of these instructions? */
+static inline bool okvm_exits_disabled(const struct okvm_vcpu *vcpu, u32 which)
+{
+	return vcpu->vm->disabled_exits & which;
 }
 
 static inline bool okvm_long_mode(struct okvm_vcpu *vcpu)

@@ -18,7 +18,20 @@ static const u8 intercepts[] = {
 	INTERCEPT_CR0_WRITE, INTERCEPT_CR4_WRITE, INTERCEPT_CR8_WRITE,
 };
 
-static void set_intercepts(struct vmcb *vmcb)
+/* What user space leaves to the guest: KVM_CAP_X86_DISABLE_EXITS. C-states have no MSRs here. */
+static void disable_exits(struct okvm_vcpu *vcpu, struct vmcb *vmcb)
+{
+	if (okvm_exits_disabled(vcpu, KVM_X86_DISABLE_EXITS_HLT))
+		svm_clear_intercept(vmcb, INTERCEPT_HLT);
+	if (okvm_exits_disabled(vcpu, KVM_X86_DISABLE_EXITS_MWAIT)) {
+		svm_clear_intercept(vmcb, INTERCEPT_MONITOR);
+		svm_clear_intercept(vmcb, INTERCEPT_MWAIT);
+	}
+	if (okvm_exits_disabled(vcpu, KVM_X86_DISABLE_EXITS_PAUSE))
+		svm_clear_intercept(vmcb, INTERCEPT_PAUSE);
+}
+
+static void set_intercepts(struct okvm_vcpu *vcpu, struct vmcb *vmcb)
 {
 	int i;
 
@@ -37,6 +50,7 @@ static void set_intercepts(struct vmcb *vmcb)
 			vmcb->control.pause_filter_thresh = 128;
 		svm_set_intercept(vmcb, INTERCEPT_PAUSE);
 	}
+	disable_exits(vcpu, vmcb);
 }
 
 /**
@@ -49,7 +63,7 @@ void svm_vcpu_reset(struct okvm_vcpu *vcpu, bool init)
 	struct svm_vcpu *svm = to_svm(vcpu);
 	struct vmcb_control_area *control = &svm->vmcb->control;
 
-	set_intercepts(svm->vmcb);
+	set_intercepts(vcpu, svm->vmcb);
 	control->clean = 0;
 	control->iopm_base_pa = page_to_phys(svm_iopm);
 	svm_set_msr_exits(vcpu);

@@ -389,6 +389,19 @@ void vmx_intercept_exception(struct vmx_vcpu *vmx, u8 vector, bool on)
 		vmcs_write(EXCEPTION_BITMAP, value);
 }
 
+/* What user space leaves to the guest: KVM_CAP_X86_DISABLE_EXITS. C-states are MSRs. */
+static void disable_exits(struct okvm_vcpu *vcpu)
+{
+	struct vmx_vcpu *vmx = to_vmx(vcpu);
+
+	if (okvm_exits_disabled(vcpu, KVM_X86_DISABLE_EXITS_HLT))
+		vmx->cpu &= ~CPU_BASED_HLT_EXITING;
+	if (okvm_exits_disabled(vcpu, KVM_X86_DISABLE_EXITS_MWAIT))
+		vmx->cpu &= ~(CPU_BASED_MWAIT_EXITING | CPU_BASED_MONITOR_EXITING);
+	if (okvm_exits_disabled(vcpu, KVM_X86_DISABLE_EXITS_PAUSE))
+		vmx->cpu2 &= ~SECONDARY_EXEC_PAUSE_LOOP_EXITING;
+}
+
 static void write_controls(struct okvm_vcpu *vcpu)
 {
 	struct vmx_vcpu *vmx = to_vmx(vcpu);
@@ -403,6 +416,7 @@ static void write_controls(struct okvm_vcpu *vcpu)
 		vmx->cpu |= CPU_BASED_TPR_SHADOW;
 		vmx->cpu &= ~(CPU_BASED_CR8_LOAD_EXITING | CPU_BASED_CR8_STORE_EXITING);
 	}
+	disable_exits(vcpu);
 	/* All tags are taken: this one flushes on each entry and exit. */
 	if (!vmx->vpid)
 		vmx->cpu2 &= ~SECONDARY_EXEC_ENABLE_VPID;

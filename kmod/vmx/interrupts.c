@@ -37,6 +37,9 @@ void vmx_load_interruptibility(struct okvm_vcpu *vcpu)
 	bool shadowed = vmx_interruptibility(vcpu) & SHADOW_BITS, step;
 	unsigned long pending, wanted;
 
+	/* An entry wants no shadow on a halted guest. */
+	if (shadowed)
+		vmx_leave_halt(vcpu);
 	if (shadowed || vmx->intr_dirty) {
 		step = shadowed && okvm_reg(vcpu, REG_RFLAGS) & X86_EFLAGS_TF;
 		pending = vmcs_read(GUEST_PENDING_DBG_EXCEPTIONS);
@@ -49,6 +52,26 @@ void vmx_load_interruptibility(struct okvm_vcpu *vcpu)
 	vmx->intr_dirty = false;
 }
 
+/**
+ * vmx_leave_halt - the guest's HLT is over: RIP is another, or an event is to be delivered
+ * @vcpu: the vCPU
+ *
+ * Only a guest whose HLT does not exit is halted in the CPU's eyes.
+ */
+void vmx_leave_halt(struct okvm_vcpu *vcpu)
+{
+	if (likely(!okvm_exits_disabled(vcpu, KVM_X86_DISABLE_EXITS_HLT)))
+		return;
+	if (vmcs_read(GUEST_ACTIVITY_STATE) == GUEST_ACTIVITY_HLT)
+		vmcs_write(GUEST_ACTIVITY_STATE, GUEST_ACTIVITY_ACTIVE);
+}
+
+static void put_event(struct okvm_vcpu *vcpu, u32 info)
+{
+	vmx_leave_halt(vcpu);
+	vmcs_write(VM_ENTRY_INTR_INFO_FIELD, INTR_INFO_VALID_MASK | info);
+}
+
 static bool is_software_exception(u8 vector)
 {
 	return vector == X86_TRAP_BP || vector == X86_TRAP_OF;
@@ -59,7 +82,7 @@ void vmx_inject_exception(struct okvm_vcpu *vcpu)
 {
 	typeof(vcpu->ev.exception) *e = &vcpu->ev.exception;
 	bool software = is_software_exception(e->vector);
-	u32 info = INTR_INFO_VALID_MASK | e->vector;
+	u32 info = e->vector;
 
 	if (vmx_deliver_by_software(vcpu, e->vector, e->has_error, e->error,
 				    software ? to_vmx(vcpu)->soft_len : 0)) {
@@ -78,7 +101,7 @@ void vmx_inject_exception(struct okvm_vcpu *vcpu)
 		info |= INTR_INFO_DELIVER_CODE_MASK;
 		vmcs_write(VM_ENTRY_EXCEPTION_ERROR_CODE, e->error);
 	}
-	vmcs_write(VM_ENTRY_INTR_INFO_FIELD, info);
+	put_event(vcpu, info);
 }
 
 /** vmx_inject_irq - deliver vcpu->ev.irq at the next entry */
@@ -88,8 +111,7 @@ void vmx_inject_irq(struct okvm_vcpu *vcpu)
 		vcpu->ev.irq.injected = false;
 		return;
 	}
-	vmcs_write(VM_ENTRY_INTR_INFO_FIELD,
-		   INTR_INFO_VALID_MASK | INTR_TYPE_EXT_INTR | vcpu->ev.irq.vector);
+	put_event(vcpu, INTR_TYPE_EXT_INTR | vcpu->ev.irq.vector);
 }
 
 /** vmx_inject_nmi - deliver an NMI at the next entry, which blocks further ones until its IRET */
@@ -102,8 +124,7 @@ void vmx_inject_nmi(struct okvm_vcpu *vcpu)
 	}
 	/* It is the entry that blocks them; one that finds them blocked fails. */
 	vmx_set_nmi_mask(vcpu, false);
-	vmcs_write(VM_ENTRY_INTR_INFO_FIELD,
-		   INTR_INFO_VALID_MASK | INTR_TYPE_NMI_INTR | X86_TRAP_NMI);
+	put_event(vcpu, INTR_TYPE_NMI_INTR | X86_TRAP_NMI);
 }
 
 /** vmx_cancel_injection - no event at the next entry */

@@ -17,6 +17,11 @@ static const u32 guest_owned[] = {
 	MSR_IA32_SYSENTER_CS, MSR_IA32_SYSENTER_ESP, MSR_IA32_SYSENTER_EIP,
 };
 
+/* How long the core was idle: KVM_X86_DISABLE_EXITS_CSTATE. */
+static const u32 residency[] = {
+	MSR_CORE_C1_RES, MSR_CORE_C3_RESIDENCY, MSR_CORE_C6_RESIDENCY, MSR_CORE_C7_RESIDENCY,
+};
+
 #define X2APIC_MSR(reg)		(APIC_BASE_MSR + ((reg) >> 4))
 #define X2APIC_MSRS		0x100
 
@@ -40,9 +45,19 @@ static void give_x2apic(u8 *map)
 /* The bitmaps that vCPUs share: index bits. */
 #define FOR_X2APIC	BIT(0)	/* the CPU virtualizes their x2APIC */
 #define FOR_FILTERED	BIT(1)	/* the guest may not have all of guest_owned[] */
-#define BITMAPS		4
+#define FOR_CSTATE	BIT(2)	/* the guest sees how long the CPU's core was idle */
+#define BITMAPS		8
 
 static u8 *bitmaps[BITMAPS];
+
+/* All below 0x2000, and only to read. */
+static void give_residency(u8 *map)
+{
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(residency); i++)
+		__clear_bit(residency[i], (unsigned long *)map);
+}
 
 static void give_guest_owned(u8 *map)
 {
@@ -70,6 +85,8 @@ int vmx_msr_setup(void)
 			give_guest_owned(bitmaps[i]);
 		if (i & FOR_X2APIC)
 			give_x2apic(bitmaps[i]);
+		if (i & FOR_CSTATE)
+			give_residency(bitmaps[i]);
 	}
 	return 0;
 }
@@ -85,17 +102,27 @@ void vmx_msr_unsetup(void)
 	}
 }
 
+static bool any_filtered(struct okvm_vcpu *vcpu, const u32 *msrs, int n)
+{
+	while (n--)
+		if (okvm_msr_is_filtered(vcpu, msrs[n]))
+			return true;
+	return false;
+}
+
 /** vmx_set_msr_exits - which MSRs exit: user space's filter, or the APIC's mode, is another */
 void vmx_set_msr_exits(struct okvm_vcpu *vcpu)
 {
 	struct vmx_vcpu *vmx = to_vmx(vcpu);
-	int i, which = 0;
+	int which = 0;
 
 	if (vmx->cpu2 & SECONDARY_EXEC_VIRTUALIZE_X2APIC_MODE)
 		which |= FOR_X2APIC;
-	for (i = 0; i < ARRAY_SIZE(guest_owned); i++)
-		if (okvm_msr_is_filtered(vcpu, guest_owned[i]))
-			which |= FOR_FILTERED;
+	if (okvm_exits_disabled(vcpu, KVM_X86_DISABLE_EXITS_CSTATE) &&
+	    !any_filtered(vcpu, residency, ARRAY_SIZE(residency)))
+		which |= FOR_CSTATE;
+	if (any_filtered(vcpu, guest_owned, ARRAY_SIZE(guest_owned)))
+		which |= FOR_FILTERED;
 	if (vmx->msr_bitmap == bitmaps[which])
 		return;
 	vmx->msr_bitmap = bitmaps[which];

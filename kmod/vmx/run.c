@@ -281,8 +281,10 @@ static void put_registers(struct okvm_vcpu *vcpu)
 {
 	unsigned int dirty = vcpu->regs_dirty;
 
-	if (dirty & BIT(REG_RIP))
+	if (dirty & BIT(REG_RIP)) {
 		vmcs_write(GUEST_RIP, vcpu->regs[REG_RIP]);
+		vmx_leave_halt(vcpu);
+	}
 	if (dirty & BIT(REG_RSP))
 		vmcs_write(GUEST_RSP, vcpu->regs[REG_RSP]);
 	if (dirty & BIT(REG_RFLAGS))

@@ -112,6 +112,9 @@ void vmx_set_segment(struct okvm_vcpu *vcpu, const struct kvm_segment *seg, int 
 	vmcs_write(GUEST_ES_BASE + 2 * which, s->base);
 	vmcs_write(GUEST_ES_LIMIT + 2 * which, s->limit);
 	vmcs_write(GUEST_ES_AR_BYTES + 2 * which, s->ar);
+	/* Only CPL 0 can be halted. */
+	if (which == SEG_SS)
+		vmx_leave_halt(vcpu);
 }
 
 /** vmx_segment_base - FS's or GS's base, as their MSRs have it */

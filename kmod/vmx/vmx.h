@@ -236,6 +236,7 @@ void vmx_set_nmi_mask(struct okvm_vcpu *vcpu, bool masked);
 bool vmx_get_nmi_mask(struct okvm_vcpu *vcpu);
 void vmx_set_tpr_limit(struct okvm_vcpu *vcpu, int irr);
 void vmx_load_interruptibility(struct okvm_vcpu *vcpu);
+void vmx_leave_halt(struct okvm_vcpu *vcpu);
 /* msr.c */
 int vmx_get_msr(struct okvm_vcpu *vcpu, u32 index, u64 *data);
 int vmx_set_msr(struct okvm_vcpu *vcpu, u32 index, u64 data);

@@ -262,20 +262,21 @@ static enum emulate_status through_system(struct emulate_ctxt *ctxt, struct desc
 	enum emulate_task_reason reason = call ? TASK_CALL : TASK_JMP;
 	u16 type = system.attributes & SEG_TYPE, selector = descriptor->selector;
 	unsigned int dpl = segment_dpl(&system);
-	bool gate = type == SYSTEM_CALL_GATE || type == SYSTEM_CALL_GATE16, known;
+	bool gate = type == SYSTEM_CALL_GATE || type == SYSTEM_CALL_GATE16, tss, known;
 
-	known = in_long_mode(ctxt) ?
-			type == SYSTEM_CALL_GATE :
-			gate || type == SYSTEM_TASK_GATE || (type & ~SYSTEM_BUSY) == SYSTEM_TSS ||
-				(type & ~SYSTEM_BUSY) == SYSTEM_TSS16;
+	tss = (type & ~SYSTEM_BUSY) == SYSTEM_TSS || (type & ~SYSTEM_BUSY) == SYSTEM_TSS16;
+	known = in_long_mode(ctxt) ? type == SYSTEM_CALL_GATE :
+				     gate || tss || type == SYSTEM_TASK_GATE;
 	if (!known || dpl < ctxt->cpl || dpl < (selector & 3u))
 		return raise_selector(ctxt, VECTOR_GP, selector);
+	/* Whether it is busy comes before whether it is present. */
+	if (tss)
+		return task_switch(ctxt, selector, reason, false, 0);
 	if (!(system.attributes & SEG_P))
 		return raise_selector(ctxt, VECTOR_NP, selector);
 	if (gate)
 		return through_call_gate(ctxt, descriptor, call);
-	return task_switch(ctxt, type == SYSTEM_TASK_GATE ? descriptor->low >> 16 : selector,
-			   reason, false, 0);
+	return task_switch(ctxt, descriptor->low >> 16, reason, false, 0);
 }
 
 static enum emulate_status far_protected(struct emulate_ctxt *ctxt, u16 selector, u64 offset,
@@ -364,44 +365,64 @@ static enum emulate_status find_outer_stack(struct emulate_ctxt *ctxt, u16 selec
 {
 	if (selector & ~3)
 		return find_stack_segment(ctxt, selector, cpl, VECTOR_GP, ss);
-	if (!code64 || cpl == 3 || (selector & 3) != cpl)
+	if (!code64 || cpl == 3)
 		return raise_gp0(ctxt);
 	*ss = (struct emulate_segment){ .selector = selector, .attributes = cpl << SEG_DPL_SHIFT };
 	return EMULATE_DONE;
 }
 
-/* CS of a far return or IRET. */
-static enum emulate_status find_return_code(struct emulate_ctxt *ctxt, u16 selector, u64 rip,
-					    struct emulate_segment *cs)
-{
+/* Where a far return or IRET goes. */
+struct target {
 	struct descriptor descriptor;
+	struct emulate_segment cs;
+	u64 rip;
+};
+
+static enum emulate_status find_return_code(struct emulate_ctxt *ctxt, u16 selector, u64 rip,
+					    struct target *target)
+{
+	struct emulate_segment *cs = &target->cs;
 	enum emulate_status status;
 	unsigned int rpl = selector & 3;
 
 	if (!(selector & ~3))
 		return raise_gp0(ctxt);
-	status = need_descriptor(ctxt, selector, false, VECTOR_GP, &descriptor);
+	status = need_descriptor(ctxt, selector, false, VECTOR_GP, &target->descriptor);
 	if (status != EMULATE_DONE)
 		return status;
-	*cs = unpack_descriptor(&descriptor);
+	target->rip = rip;
+	*cs = unpack_descriptor(&target->descriptor);
 	if (!is_code(cs) || rpl < ctxt->cpl ||
 	    (is_conforming(cs) ? segment_dpl(cs) > rpl : segment_dpl(cs) != rpl))
 		return raise_selector(ctxt, VECTOR_GP, selector);
-	status = check_target(ctxt, cs, rip);
-	return status == EMULATE_DONE ? mark_descriptor(ctxt, &descriptor, cs, SEG_TYPE_ACCESSED) :
+	return check_target(ctxt, cs, rip);
+}
+
+static enum emulate_status mark_target(struct emulate_ctxt *ctxt, struct target *target)
+{
+	return mark_descriptor(ctxt, &target->descriptor, &target->cs, SEG_TYPE_ACCESSED);
+}
+
+static enum emulate_status return_to(struct emulate_ctxt *ctxt, struct target *target)
+{
+	enum emulate_status status = mark_target(ctxt, target);
+
+	return status == EMULATE_DONE ? enter_code(ctxt, &target->cs, ctxt->cpl, target->rip) :
 					status;
 }
 
 /* Give up privilege: new SS:RSP, and no segment of the inner level left in the others. */
-static enum emulate_status enter_outer(struct emulate_ctxt *ctxt, struct emulate_segment *cs,
-				       u64 rip, u16 ss_selector, u64 rsp)
+static enum emulate_status return_to_outer(struct emulate_ctxt *ctxt, struct target *target,
+					   u16 ss_selector, u64 rsp)
 {
-	unsigned int cpl = cs->selector & 3;
-	bool code64 = in_long_mode(ctxt) && (cs->attributes & SEG_L);
+	unsigned int cpl = target->cs.selector & 3;
+	bool code64 = in_long_mode(ctxt) && (target->cs.attributes & SEG_L);
 	struct emulate_segment ss;
 	enum emulate_status status;
 
 	status = find_outer_stack(ctxt, ss_selector, cpl, code64, &ss);
+	if (status == EMULATE_DONE)
+		status = mark_target(ctxt, target);
 	if (status == EMULATE_DONE)
 		status = ctxt->ops->set_segment(ctxt, SEG_SS, &ss);
 	if (status != EMULATE_DONE)
@@ -411,13 +432,13 @@ static enum emulate_status enter_outer(struct emulate_ctxt *ctxt, struct emulate
 		set_cpl(ctxt, cpl);
 		status = drop_inner_segments(ctxt);
 	}
-	return status == EMULATE_DONE ? enter_code(ctxt, cs, cpl, rip) : status;
+	return status == EMULATE_DONE ? enter_code(ctxt, &target->cs, cpl, target->rip) : status;
 }
 
 enum emulate_status run_ret_far(struct emulate_ctxt *ctxt)
 {
 	unsigned int size = ctxt->insn.operand_size;
-	struct emulate_segment cs;
+	struct target target;
 	enum emulate_status status;
 	u64 rip, selector, rsp, ss;
 
@@ -430,17 +451,17 @@ enum emulate_status run_ret_far(struct emulate_ctxt *ctxt)
 		drop_stack(ctxt, ctxt->insn.imm);
 		return enter_real(ctxt, selector, rip);
 	}
-	status = find_return_code(ctxt, selector, rip, &cs);
+	status = find_return_code(ctxt, selector, rip, &target);
 	if (status != EMULATE_DONE)
 		return status;
 	drop_stack(ctxt, ctxt->insn.imm);
 	if ((selector & 3) == ctxt->cpl)
-		return enter_code(ctxt, &cs, ctxt->cpl, rip);
+		return return_to(ctxt, &target);
 	status = pop(ctxt, size, &rsp);
 	if (status == EMULATE_DONE)
 		status = pop(ctxt, size, &ss);
-	return status == EMULATE_DONE ? enter_outer(ctxt, &cs, rip, ss, rsp + ctxt->insn.imm) :
-					status;
+	return status == EMULATE_DONE ?
+		return_to_outer(ctxt, &target, ss, rsp + ctxt->insn.imm) : status;
 }
 
 /* IRET to virtual 8086 mode pops all segments. */
@@ -487,25 +508,32 @@ static void load_iret_flags(struct emulate_ctxt *ctxt, u64 flags, unsigned int s
 	ctxt->keep_rf = size > 2;
 }
 
+/* 64-bit code pops a stack even if it is to stay at its level. */
+static bool iret_pops_stack(struct emulate_ctxt *ctxt, u16 selector)
+{
+	return (selector & 3) != ctxt->cpl ||
+	       (in_long64(ctxt) && (ctxt->amd || ctxt->insn.operand_size == 8));
+}
+
 static enum emulate_status iret_protected(struct emulate_ctxt *ctxt, u64 rip, u16 selector,
 					  u64 flags)
 {
 	unsigned int size = ctxt->insn.operand_size, old_cpl = ctxt->cpl;
-	struct emulate_segment cs;
+	struct target target;
 	enum emulate_status status;
 	u64 rsp, ss;
 
-	status = find_return_code(ctxt, selector, rip, &cs);
+	status = find_return_code(ctxt, selector, rip, &target);
 	if (status != EMULATE_DONE)
 		return status;
-	if ((selector & 3) == ctxt->cpl && !in_long64(ctxt)) {
-		status = enter_code(ctxt, &cs, ctxt->cpl, rip);
+	if (!iret_pops_stack(ctxt, selector)) {
+		status = return_to(ctxt, &target);
 	} else {
 		status = pop(ctxt, size, &rsp);
 		if (status == EMULATE_DONE)
 			status = pop(ctxt, size, &ss);
 		if (status == EMULATE_DONE)
-			status = enter_outer(ctxt, &cs, rip, ss, rsp);
+			status = return_to_outer(ctxt, &target, ss, rsp);
 	}
 	if (status == EMULATE_DONE)
 		load_iret_flags(ctxt, flags, size, old_cpl);

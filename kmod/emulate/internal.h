@@ -83,6 +83,15 @@ static inline bool in_protected(const struct emulate_ctxt *ctxt)
 	return ctxt->mode >= EMULATE_PROT16;
 }
 
+/*
+ * The instruction holds interrupts back until the next one is over. One that runs in a shadow of
+ * its own kind casts none, or a row of them would hold interrupts back for ever.
+ */
+static inline void cast_shadow(struct emulate_ctxt *ctxt, u8 shadow)
+{
+	ctxt->next_shadow = shadow & ~ctxt->shadow;
+}
+
 /* operand.c */
 extern const u64 size_masks[9];
 
@@ -124,16 +133,6 @@ enum emulate_status finish(struct emulate_ctxt *ctxt, enum emulate_status status
 
 /* operand.c */
 u64 read_gpr(const struct emulate_ctxt *ctxt, unsigned int reg, unsigned int size);
-/*
- * The instruction holds interrupts back until the next one is over. One that runs in a shadow already
- * casts none, or a row of them would hold interrupts back for ever.
- */
-static inline void cast_shadow(struct emulate_ctxt *ctxt, u8 shadow)
-{
-	if (!ctxt->shadow)
-		ctxt->next_shadow = shadow;
-}
-
 void write_gpr(struct emulate_ctxt *ctxt, unsigned int reg, unsigned int size, u64 value);
 void commit_iteration(struct emulate_ctxt *ctxt);
 void roll_back(struct emulate_ctxt *ctxt);

@@ -164,7 +164,7 @@ static enum emulate_status find_task(struct emulate_ctxt *ctxt, u16 selector,
 				     struct emulate_segment *segment)
 {
 	u8 vector = reason == TASK_IRET ? VECTOR_TS : VECTOR_GP;
-	u16 wanted = reason == TASK_IRET ? SYSTEM_TSS | SYSTEM_BUSY : SYSTEM_TSS, type;
+	u16 wanted = reason == TASK_IRET ? SYSTEM_TSS | SYSTEM_BUSY : SYSTEM_TSS, type, wide;
 	enum emulate_status status;
 
 	if ((selector & 4) || !(selector & ~3))
@@ -174,12 +174,13 @@ static enum emulate_status find_task(struct emulate_ctxt *ctxt, u16 selector,
 		return status;
 	*segment = unpack_descriptor(descriptor);
 	type = segment->attributes & (SEG_S | SEG_TYPE);
-	if ((type & ~SYSTEM_BUSY) == SYSTEM_TSS16)
-		return EMULATE_UNSUPPORTED;
-	if (type != wanted)
+	wide = SYSTEM_TSS ^ SYSTEM_TSS16;
+	if ((type | wide) != wanted)
 		return raise_selector(ctxt, vector, selector);
 	if (!(segment->attributes & SEG_P))
 		return raise_selector(ctxt, VECTOR_NP, selector);
+	if (!(type & wide))
+		return EMULATE_UNSUPPORTED;
 	if (segment->limit < TSS_MINIMUM)
 		return raise_selector(ctxt, VECTOR_TS, selector);
 	return EMULATE_DONE;

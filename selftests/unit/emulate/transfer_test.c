@@ -300,8 +300,18 @@ static void test_far_call(void)
 	m.ctxt.rip = 0x1000;
 	m.ctxt.cpl = 0;
 	GPR(RSP) = 0x8000;
-	machine_put(&m, 0x8020, 0, 8);
+	machine_put(&m, 0x8020, 0, 8);				/* whatever its RPL */
+	EXPECT(step() == EMULATE_DONE && m.ctxt.cpl == 1 && m.segments[SEG_SS].selector == 0);
+	m.ctxt.rip = 0x1000;
+	m.ctxt.cpl = 0;
+	GPR(RSP) = 0x8000;
+	machine_put(&m, 0x2020, descriptor64(0, 0xfffff, (code32 & ~SEG_DB) | SEG_L | SEG_DPL), 8);
+	machine_put(&m, 0x8008, 0x23, 8);
 	expect_fault(step(), VECTOR_GP, true, 0);
+	/* CS is not accessed when the stack is no good */
+	machine_put(&m, 0x2020, descriptor64(0, 0xfffff, (code32 & ~1) | SEG_DPL), 8);
+	expect_fault(step(), VECTOR_GP, true, 0);
+	EXPECT(!(machine_get(&m, 0x2025, 1) & 1));
 }
 
 /* AMD's CPUs have SYSCALL in 32-bit mode; SYSEXIT has a 64-bit form. */
@@ -372,6 +382,23 @@ static void test_task_details(void)
 	EXPECT(emulate_task_switch(&m.ctxt, 0x44, TASK_JMP, false, 0) == EMULATE_FAULT);
 	m.segments[SEG_TR].attributes = SEG_P | 3;
 	EXPECT(emulate_task_switch(&m.ctxt, 0x40, TASK_JMP, false, 0) == EMULATE_UNSUPPORTED);
+}
+
+/* Whether a TSS is busy comes before whether it is present, and that before 16 bits, which are not there. */
+static void test_task_types(void)
+{
+	for (unsigned int type = 1; type <= 3; type += 2) {
+		SET_UP(PROT32, 0xea, 0, 0, 0, 0, 0x40, 0);
+		put_gdt();
+		machine_put(&m, 0x2018, descriptor64(0x3000, 0x67, SEG_P | 0xb), 8);
+		machine_put(&m, 0x2040, descriptor64(0x3800, 0x67, type), 8);
+		expect_fault(step(), type == 3 ? VECTOR_GP : VECTOR_NP, true, 0x40);
+		machine_put(&m, 0x2040, descriptor64(0x3800, 0x67, SEG_P | type), 8);
+		if (type == 3)
+			expect_fault(step(), VECTOR_GP, true, 0x40);
+		else
+			EXPECT(step() == EMULATE_UNSUPPORTED);
+	}
 }
 
 /* A task gate in the GDT, with its own privilege; not the TSS's. */
@@ -476,6 +503,7 @@ int main(void)
 		{ "call gates in 64-bit mode", test_call_gate64 },
 		{ "call gates, good and bad", test_gates },
 		{ "far calls, returns to null stacks", test_far_call },
+		{ "task switch: busy, present, 16 bits", test_task_types },
 		{ "SYSCALL and SYSEXIT, other forms", test_legacy_calls },
 		{ "task switch: LDT, virtual 8086 mode, faults", test_task_details },
 		{ "task gates", test_task_gate },

@@ -413,10 +413,11 @@ static void test_load_segment(void)
 	expect_fault(step(), VECTOR_SS, true, 0x20);
 	machine_put(&m, 0x2020, descriptor64(0, 0xfffff, data), 8);
 	EXPECT(step() == EMULATE_DONE && m.ctxt.shadow == EMULATE_SHADOW_MOV_SS);
-	/* in which another load casts none, and a single step waits */
+	/* in which another load casts none; STI's does not count, and a single step waits */
 	m.ctxt.rip = 0x1000;
 	EXPECT(step() == EMULATE_DONE && !m.ctxt.shadow);
 	m.ctxt.rip = 0x1000;
+	m.ctxt.shadow = EMULATE_SHADOW_STI;
 	m.ctxt.rflags |= FLAG_TF;
 	EXPECT(step() == EMULATE_DONE && m.ctxt.shadow && !m.ctxt.single_step);
 	/* real mode takes the base from the selector */

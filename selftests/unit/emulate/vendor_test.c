@@ -157,6 +157,22 @@ static void test_sysexit(void)
 	expect_fault(step(), VECTOR_GP, true, 0);
 }
 
+/* IRET with 32 bits in 64-bit code, to the same level. */
+static void test_iret(void)
+{
+	SET_UP(LONG64, 0xcf);
+	machine_put(&m, 0x2008, descriptor64(0, 0xfffff, SEG_P | SEG_S | SEG_TYPE_CODE | SEG_L), 8);
+	machine_put(&m, 0x2010, descriptor64(0, 0xfffff, SEG_P | SEG_S | SEG_TYPE_WRITE), 8);
+	for (int amd = 0; amd < 2; amd++) {
+		const u32 frame[] = { 0x1000, 8, FLAG_FIXED, 0x9000, 0x10 };
+
+		for (int i = 0; i < 5; i++)
+			machine_put(&m, 0x8000 + i * 4, frame[i], 4);
+		GPR(RSP) = 0x8000;
+		EXPECT(step_as(amd) == EMULATE_DONE && GPR(RSP) == (amd ? 0x9000 : 0x800c));
+	}
+}
+
 static void test_lock_cr0(void)
 {
 	SET_UP(LONG64, 0xf0, 0x44, 0x0f, 0x20, 0xc1); /* LOCK does not go with REX.R */
@@ -181,6 +197,7 @@ int main(void)
 		{ "MOVSXD with a 16-bit operand size", test_movsxd },
 		{ "CMPXCHG16B: canonical or aligned first", test_cmpxchg16b },
 		{ "SYSEXIT in long mode", test_sysexit },
+		{ "IRET in 64-bit mode with 32 bits", test_iret },
 		{ "LOCK MOV CR0", test_lock_cr0 },
 	};
 

@@ -242,6 +242,8 @@ void lapic_set_mode(struct lapic *l, enum lapic_mode mode)
 		lapic_set_reg(l, APIC_LDR, x2apic_ldr(l->id));
 	}
 	lapic_identity_changed(l);
+	/* What waits in IRR, or at LINT0, does not while the APIC is off. */
+	lapic_window_opened(l);
 }
 
 static void mask_lvts(struct lapic *l)

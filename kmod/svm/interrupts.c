@@ -18,6 +18,8 @@ static void set_virq(struct vmcb *vmcb, u8 vector)
 	vmcb->control.int_ctl |= V_IRQ_MASK | V_INTR_PRIO_MASK | V_IGN_TPR_MASK;
 	vmcb->control.int_vector = vector;
 	svm_dirty(vmcb, CLEAN_INTR);
+	if (svm_cr8_exits)
+		svm_set_intercept(vmcb, INTERCEPT_CR8_WRITE);
 }
 
 static void clear_virq(struct vmcb *vmcb)
@@ -279,13 +281,13 @@ bool svm_get_nmi_mask(struct okvm_vcpu *vcpu)
  * @vcpu: the vCPU
  * @irr: a vector that the TPR holds back, or -1
  *
- * QEMU's TCG gives up when a guest writes CR8 itself while a virtual interrupt waits: it always
- * exits there.
+ * QEMU's TCG gives up when a guest writes CR8 itself while a virtual interrupt waits: there it exits
+ * then, too.
  */
 void svm_set_tpr_limit(struct okvm_vcpu *vcpu, int irr)
 {
 	struct vmcb *vmcb = to_vmcb(vcpu);
-	bool on = irr >= 0 || svm_cr8_exits;
+	bool on = irr >= 0 || (svm_cr8_exits && (vmcb->control.int_ctl & V_IRQ_MASK));
 
 	if (on == svm_intercepts(vmcb, INTERCEPT_CR8_WRITE))
 		return;

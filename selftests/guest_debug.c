@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* KVM_SET_GUEST_DEBUG: steps over what the CPU does not execute itself, breakpoints, no interrupts. */
+/* KVM_SET_GUEST_DEBUG: steps over what the CPU does not execute, breakpoints, no interrupts. */
 
 #include "irq.h"
 

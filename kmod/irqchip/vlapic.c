@@ -364,8 +364,8 @@ int lapic_mmio_read(struct okvm_vcpu *vcpu, gpa_t gpa, unsigned int len, void *d
 }
 
 /*
- * KVM_GET_LAPIC, KVM_SET_LAPIC (KVM API document, 4.57, 4.58): 0; -EINVAL: no local APIC, or not its
- * id.
+ * KVM_GET_LAPIC, KVM_SET_LAPIC (KVM API document, 4.57, 4.58): 0; -EINVAL: no local APIC, or not
+ * its id.
  */
 
 long irqchip_get_lapic(struct okvm_vcpu *vcpu, void *arg)

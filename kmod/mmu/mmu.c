@@ -142,7 +142,7 @@ static long translate(struct okvm_vcpu *vcpu, void *arg)
 	return 0;
 }
 
-/* What KVM has: at least so many, and of guest memory so many thousandths unless user space says. */
+/* What KVM has: at least so many, and so many thousandths of guest memory unless user space says. */
 #define MIN_SHADOW_PAGES	64
 #define SHADOW_PERMILLE		20
 

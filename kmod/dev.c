@@ -278,6 +278,10 @@ static const struct vm_operations_struct vcpu_vm_ops = { .fault = vcpu_fault };
 
 static int vcpu_mmap(struct file *file, struct vm_area_struct *vma)
 {
+	/* What user space writes into a ring must be what is read from it. */
+	if (okvm_dirty_ring_maps(file->private_data, vma->vm_pgoff, vma_pages(vma)) &&
+	    (vma->vm_flags & VM_EXEC || !(vma->vm_flags & VM_SHARED)))
+		return -EINVAL;
 	vma->vm_ops = &vcpu_vm_ops;
 	return 0;
 }

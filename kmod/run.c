@@ -97,6 +97,11 @@ static int requests_that_leave(struct okvm_vcpu *vcpu)
 		okvm_ioapic_eoi_exit(vcpu);
 		return RESUME_USER;
 	}
+	if (okvm_take_request(vcpu, REQ_RING_FULL) && okvm_dirty_ring_full(vcpu)) {
+		okvm_request(vcpu, REQ_RING_FULL);
+		vcpu->run->exit_reason = KVM_EXIT_DIRTY_RING_FULL;
+		return RESUME_USER;
+	}
 	if (okvm_take_request(vcpu, REQ_TPR_ACCESS)) {
 		/* What happened is in kvm_run already. */
 		vcpu->run->exit_reason = KVM_EXIT_TPR_ACCESS;

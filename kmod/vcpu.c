@@ -298,7 +298,7 @@ struct page *okvm_vcpu_page(struct okvm_vcpu *vcpu, unsigned long pgoff)
 		return okvm_coalesced_page(vcpu->vm);
 	if (pgoff < ARRAY_SIZE(vcpu->run_pages))
 		return vcpu->run_pages[pgoff];
-	return NULL;
+	return okvm_dirty_ring_page(vcpu, pgoff);
 }
 
 static void free_parts(struct okvm_vcpu *vcpu)
@@ -317,6 +317,8 @@ static int make_parts(struct okvm_vcpu *vcpu)
 	int err = okvm_msrs_create(vcpu);
 
 	okvm_cpuid_create(vcpu);
+	if (!err)
+		err = okvm_mmu_vcpu_create(vcpu);
 	if (!err)
 		err = okvm_fpu_create(vcpu);
 	if (!err)

@@ -63,6 +63,7 @@ enum okvm_request {
 	REQ_UNHALT,		/* PV kick or another thread's wake-up out of HLT */
 	REQ_IOAPIC_EOI,		/* tell user space's IOAPIC */
 	REQ_TPR_ACCESS,		/* tell user space of it */
+	REQ_RING_FULL,		/* user space is to empty the dirty ring first */
 	REQ_EOI_EXITS,		/* other EOIs must exit */
 	REQ_MSR_FILTER,		/* other MSRs must exit */
 	REQ_KICK,		/* only leave the guest */

@@ -72,7 +72,7 @@ bool memslot_read(void *buf, const void __user *user, unsigned int len)
 
 static void mark_dirty(struct okvm_vcpu *vcpu, gpa_t gpa)
 {
-	memslot_mark_dirty(memslot_find(vcpu, gpa >> PAGE_SHIFT), gpa >> PAGE_SHIFT);
+	memslot_mark_dirty(vcpu, memslot_find(vcpu, gpa >> PAGE_SHIFT), gpa >> PAGE_SHIFT);
 }
 
 /* Within a page; slots held. */

@@ -15,9 +15,14 @@
 /* Words of a log that are worked on at a time, in one page of memory: 128 MiB of guest memory. */
 #define CHUNK_WORDS	(PAGE_SIZE / sizeof(long))
 
-/* The slot whose log is meant: -EINVAL: no such number, -ENOENT: no slot, or no log. */
+/*
+ * The slot whose log is meant: -ENXIO: it is in rings, -EINVAL: no such number, -ENOENT: no slot, or
+ * no log.
+ */
 static int logged_slot(struct okvm_vm *vm, u32 id, struct okvm_slot **slot)
 {
+	if (vm->mmu.ring_size)
+		return -ENXIO;
 	if (id >= MAX_SLOTS)
 		return -EINVAL;
 	*slot = memslot_by_id(vm, id);
@@ -111,8 +116,8 @@ static int get_log(struct okvm_vm *vm, const struct kvm_dirty_log *log, unsigned
  * KVM API document, 4.8. Takes the log, or under KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2 only reads it.
  *
  * Context: may sleep.
- * Return: 0; -EINVAL: no such slot number; -ENOENT: no such slot, or it has no log; -EFAULT: what
- * could not be copied stays in the log; -ENOMEM.
+ * Return: 0; -ENXIO: there are dirty rings; -EINVAL: no such slot number; -ENOENT: no such slot, or
+ * it has no log; -EFAULT: what could not be copied stays in the log; -ENOMEM.
  */
 long dirty_log_get(struct okvm_vm *vm, void *arg)
 {
@@ -177,7 +182,7 @@ static int clear_log(struct okvm_vm *vm, const struct kvm_clear_dirty_log *log, 
  * KVM API document, 4.117.
  *
  * Context: may sleep.
- * Return: 0; -EINVAL: no such slot number, or not whole words of the log; -ENOENT: no such slot,
+ * Return: 0; -ENXIO, -EINVAL: no such slot number, or not whole words of the log; -ENOENT: no such slot,
  * or it has no log; -EFAULT; -ENOMEM.
  */
 long dirty_log_clear(struct okvm_vm *vm, void *arg)

@@ -12,4 +12,11 @@ long dirty_log_get(struct okvm_vm *vm, void *arg);
 long dirty_log_clear(struct okvm_vm *vm, void *arg);
 int dirty_log_enable_manual(struct okvm_vm *vm, const struct kvm_enable_cap *cap);
 
+/* ring.c */
+int dirty_ring_max(struct okvm_vm *vm);
+int dirty_ring_enable(struct okvm_vm *vm, const struct kvm_enable_cap *cap);
+int dirty_ring_create(struct okvm_vcpu *vcpu);
+void dirty_ring_free(struct okvm_vcpu *vcpu);
+long dirty_ring_reset(struct okvm_vm *vm, void *arg);
+
 #endif

@@ -135,7 +135,7 @@ static bool allow_write(struct fault *f)
 {
 	if (!exchange(f, f->pte | tdp_format.write | tdp_format.dirty | tdp_format.accessed))
 		return false;
-	memslot_mark_dirty(f->slot, f->gfn);
+	memslot_mark_dirty(f->vcpu, f->slot, f->gfn);
 	return true;
 }
 
@@ -283,7 +283,7 @@ static enum map_result install(struct fault *f)
 			return MAP_CONFLICT;
 	} while (!exchange(f, fresh ? pte : f->pte | pte));
 	if (f->write)
-		memslot_mark_dirty(f->slot, f->gfn);
+		memslot_mark_dirty(f->vcpu, f->slot, f->gfn);
 	if (f->level == LEVEL_4K && f->host.ptep && fresh && !logging(f))
 		map_around(f);
 	return MAP_DONE;

@@ -118,7 +118,7 @@ static unsigned long *new_dirty_log(struct okvm_vm *vm, unsigned long npages)
 {
 	unsigned long *log = __vcalloc(BITS_TO_LONGS(npages), sizeof(*log), GFP_KERNEL_ACCOUNT);
 
-	if (log && (vm->mmu.manual_dirty & KVM_DIRTY_LOG_INITIALLY_SET))
+	if (log && memslot_logs_all(vm))
 		bitmap_set(log, 0, npages);
 	return log;
 }
@@ -206,8 +206,7 @@ static int change_slot(struct okvm_vm *vm, struct okvm_slot *old,
 	/* In place of another entry: needs no memory. */
 	xa_store(&vm->mmu.by_id, slot->id, slot, GFP_KERNEL);
 	publish(vm, slots, old->base, slot->base != old->base ? old->npages : 0);
-	if (slot->base == old->base && slot->dirty && !old->dirty &&
-	    !(vm->mmu.manual_dirty & KVM_DIRTY_LOG_INITIALLY_SET))
+	if (slot->base == old->base && slot->dirty && !old->dirty && !memslot_logs_all(vm))
 		tdp_protect_slot(vm, slot);
 	if (old->dirty && !slot->dirty)
 		tdp_collapse_slot(vm, slot);

@@ -30,15 +30,30 @@ static inline bool memslot_writable(const struct okvm_slot *slot)
 	return !(slot->flags & KVM_MEM_READONLY);
 }
 
+void dirty_ring_push(struct okvm_vcpu *vcpu, const struct okvm_slot *slot, u64 offset);
+
+/* The dirty log starts with all pages in it, and none protected: not with rings, which are empty. */
+static inline bool memslot_logs_all(const struct okvm_vm *vm)
+{
+	return vm->mmu.manual_dirty & KVM_DIRTY_LOG_INITIALLY_SET && !vm->mmu.ring_size;
+}
+
 /**
  * memslot_mark_dirty - note a write in the slot's dirty log, if it has one
+ * @vcpu: the vCPU, in its thread
  * @slot: the slot
  * @gfn: a page of it; it is written already, or its entry is writable already
  */
-static inline void memslot_mark_dirty(const struct okvm_slot *slot, u64 gfn)
+static inline void memslot_mark_dirty(struct okvm_vcpu *vcpu, const struct okvm_slot *slot, u64 gfn)
 {
-	if (slot->dirty)
-		set_bit(gfn - slot->base, slot->dirty);
+	u64 offset = gfn - slot->base;
+
+	if (!slot->dirty)
+		return;
+	if (!vcpu->mmu.ring.entries)
+		set_bit(offset, slot->dirty);
+	else if (!test_and_set_bit(offset, slot->dirty))
+		dirty_ring_push(vcpu, slot, offset);
 }
 
 /**

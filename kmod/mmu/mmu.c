@@ -112,6 +112,12 @@ void okvm_mmu_vcpu_reset(struct okvm_vcpu *vcpu)
 	okvm_request(vcpu, REQ_MMU_RELOAD);
 }
 
+/** okvm_mmu_vcpu_create - a new vCPU's part; 0 or -ENOMEM */
+int okvm_mmu_vcpu_create(struct okvm_vcpu *vcpu)
+{
+	return dirty_ring_create(vcpu);
+}
+
 /** okvm_mmu_vcpu_free - the end of a vCPU, whether or not it ever ran */
 void okvm_mmu_vcpu_free(struct okvm_vcpu *vcpu)
 {
@@ -119,6 +125,7 @@ void okvm_mmu_vcpu_free(struct okvm_vcpu *vcpu)
 
 	while (mmu->nr_tables)
 		free_page((unsigned long)mmu->tables[--mmu->nr_tables]);
+	dirty_ring_free(vcpu);
 }
 
 /*
@@ -173,6 +180,7 @@ const struct okvm_ioctl okvm_mmu_vm_ioctls[] = {
 	{ KVM_SET_USER_MEMORY_REGION, .vm = memslot_set },
 	{ KVM_GET_DIRTY_LOG, .vm = dirty_log_get },
 	{ KVM_CLEAR_DIRTY_LOG, .vm = dirty_log_clear },
+	{ KVM_RESET_DIRTY_RINGS, .vm = dirty_ring_reset },
 	{ KVM_SET_NR_MMU_PAGES, .vm = set_shadow_pages },
 	{ KVM_GET_NR_MMU_PAGES, .vm = get_shadow_pages },
 	{ }
@@ -192,5 +200,7 @@ const struct okvm_cap okvm_mmu_caps[] = {
 	{ KVM_CAP_DESTROY_MEMORY_REGION_WORKS, 1 },
 	{ KVM_CAP_JOIN_MEMORY_REGIONS_WORKS, 1 },
 	{ KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2, MANUAL_CAPS, .enable = dirty_log_enable_manual },
+	{ KVM_CAP_DIRTY_LOG_RING, .check = dirty_ring_max, .enable = dirty_ring_enable },
+	{ KVM_CAP_DIRTY_LOG_RING_ACQ_REL, .check = dirty_ring_max, .enable = dirty_ring_enable },
 	{ }
 };

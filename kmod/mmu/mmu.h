@@ -13,6 +13,7 @@
 
 struct okvm_vm;
 struct okvm_vcpu;
+struct kvm_dirty_gfn;
 struct okvm_slots;
 struct mm_link;
 
@@ -29,6 +30,7 @@ struct mm_link;
  * @total_pages: guest pages in all slots, under slots_lock.
  * @shadow_pages: how many pages of shadow tables user space allows, 0: it did not say; under
  *	slots_lock.
+ * @ring_size: bytes of each vCPU's dirty ring, or 0; set once, before the first vCPU.
  */
 struct okvm_vm_mmu {
 	struct okvm_slots *slots;
@@ -39,6 +41,7 @@ struct okvm_vm_mmu {
 	u64 manual_dirty;
 	unsigned long total_pages;
 	unsigned int shadow_pages;
+	u32 ring_size;
 };
 
 /* Enough tables for one fault: every level under a 5-level root. */
@@ -71,12 +74,24 @@ struct fetch_way {
 };
 
 /**
+ * struct dirty_ring - pages that a vCPU has dirtied and that user space has not yet given back
+ * @entries: shared with user space, hostile; NULL without KVM_CAP_DIRTY_LOG_RING
+ * @next: the vCPU's thread fills this one next
+ * @reset: user space gives this one back next; under slots_lock
+ */
+struct dirty_ring {
+	struct kvm_dirty_gfn *entries;
+	u32 next, reset;
+};
+
+/**
  * struct okvm_vcpu_mmu - a vCPU's part, its thread's alone
  * @root: the root that the backend runs on
  * @slot_hint: index of the slot of the last lookup
  * @fetch: pages that instructions were fetched from, by their number's lowest bits
  * @nr_tables: filled entries of @tables
  * @tables: zeroed pages, so that nothing is allocated under a lock
+ * @ring: its dirty ring
  */
 struct okvm_vcpu_mmu {
 	hpa_t root;
@@ -84,6 +99,7 @@ struct okvm_vcpu_mmu {
 	struct fetch_way fetch[4];
 	unsigned int nr_tables;
 	void *tables[TABLE_CACHE_SIZE];
+	struct dirty_ring ring;
 };
 
 int okvm_mmu_setup(void);
@@ -91,10 +107,16 @@ void okvm_mmu_unsetup(void);
 int okvm_mmu_vm_create(struct okvm_vm *vm);
 void okvm_mmu_vm_release(struct okvm_vm *vm);	/* stop the notifier, free all tables */
 void okvm_mmu_vm_destroy(struct okvm_vm *vm);	/* free slots; no reader is left */
+int okvm_mmu_vcpu_create(struct okvm_vcpu *vcpu);
 void okvm_mmu_vcpu_free(struct okvm_vcpu *vcpu);
 long okvm_mmu_pages(struct okvm_vm *vm);	/* pages that the second-level tables take */
 int okvm_mmu_load(struct okvm_vcpu *vcpu);	/* on REQ_MMU_RELOAD: make and set the root */
 void okvm_mmu_vcpu_reset(struct okvm_vcpu *vcpu); /* a reset, or CR0.PG, WP, CR4, EFER changed */
+
+/* Dirty rings: their pages in a vCPU's mapping; is user space to empty this vCPU's? */
+struct page *okvm_dirty_ring_page(struct okvm_vcpu *vcpu, unsigned long pgoff);
+bool okvm_dirty_ring_maps(struct okvm_vcpu *vcpu, unsigned long pgoff, unsigned long npages);
+bool okvm_dirty_ring_full(struct okvm_vcpu *vcpu);
 
 /*
  * The backend's own pages in a VM's guest-physical space, above all that slots can have:

@@ -122,7 +122,7 @@ static bool poke(struct okvm_vcpu *vcpu, gpa_t gpa, u8 value)
 		to = (void __user *)(slot_hva(slot, gpa >> PAGE_SHIFT) + offset_in_page(gpa));
 		done = !copy_to_user_nofault(to, &value, sizeof(value));
 		if (done)
-			memslot_mark_dirty(slot, gpa >> PAGE_SHIFT);
+			memslot_mark_dirty(vcpu, slot, gpa >> PAGE_SHIFT);
 	}
 	read_unlock(&link->lock);
 	return done;

@@ -74,26 +74,53 @@ TEST(too_many)
 	TEST_ASSERT_EQ(vcpu_get_msr(v, MSR_LSTAR), 0);
 }
 
-/* Every MSR that the index list names can be read. */
-TEST(index_list_is_readable)
+static struct kvm_msr_list *msr_list(int kvm, unsigned long command)
 {
-	struct vcpu *v = guest_of(nothing);
 	struct kvm_msr_list probe = { 0 }, *l;
-	unsigned int bad = 0;
 
-	ioctl_fails(v->vm->kvm, KVM_GET_MSR_INDEX_LIST, &probe, E2BIG);
+	ioctl_fails(kvm, command, &probe, E2BIG);
 	l = calloc(1, sizeof(*l) + probe.nmsrs * sizeof(l->indices[0]));
 	l->nmsrs = probe.nmsrs;
-	ioctl_ok(v->vm->kvm, KVM_GET_MSR_INDEX_LIST, l);
+	ioctl_ok(kvm, command, l);
+	return l;
+}
+
+/* Every MSR that the index list names can be read, and what was read can be written. */
+TEST(index_list_can_be_saved_and_restored)
+{
+	struct vcpu *v = guest_of(nothing);
+	struct kvm_msr_list *l = msr_list(v->vm->kvm, KVM_GET_MSR_INDEX_LIST);
+	unsigned int bad = 0;
+
 	for (uint32_t i = 0; i < l->nmsrs; i++) {
 		uint64_t value;
 
-		if (vcpu_try_get_msr(v, l->indices[i], &value) == 1)
-			continue;
-		diag("MSR %#x is in the list but not readable", l->indices[i]);
-		bad++;
+		if (vcpu_try_get_msr(v, l->indices[i], &value) != 1) {
+			diag("MSR %#x is in the list but not readable", l->indices[i]);
+			bad++;
+		} else if (vcpu_try_set_msr(v, l->indices[i], value) != 1) {
+			diag("MSR %#x does not take its own value, %#lx", l->indices[i], value);
+			bad++;
+		}
 	}
 	TEST_ASSERT_EQ(bad, 0);
+}
+
+/* Those of features are there before any VM is. */
+TEST(feature_msrs_are_readable)
+{
+	struct { struct kvm_msrs head; struct kvm_msr_entry entry; } m = { .head.nmsrs = 1 };
+	struct kvm_msr_list *l;
+	int kvm = kvm_open();
+
+	require_cap(KVM_CAP_GET_MSR_FEATURES);
+	l = msr_list(kvm, KVM_GET_MSR_FEATURE_INDEX_LIST);
+	for (uint32_t i = 0; i < l->nmsrs; i++) {
+		m.entry.index = l->indices[i];
+		TEST_ASSERT(ioctl(kvm, KVM_GET_MSRS, &m) == 1, "MSR %#x", l->indices[i]);
+	}
+	m.entry.index = MSR_LSTAR;
+	TEST_ASSERT(ioctl(kvm, KVM_GET_MSRS, &m) <= 0, "a MSR that is no feature");
 }
 
 /*

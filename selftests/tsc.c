@@ -155,3 +155,51 @@ TEST(khz_of_the_host)
 	ioctl_ok(v->fd, KVM_SET_TSC_KHZ, 0);
 	TEST_ASSERT(labs(ioctl_ok(v->fd, KVM_GET_TSC_KHZ, 0) - khz) <= khz / 100, "not %ld", khz);
 }
+
+static int attr(struct vcpu *v, unsigned long command, uint32_t group, uint64_t which, void *value)
+{
+	struct kvm_device_attr a = { .group = group, .attr = which, .addr = (uintptr_t)value };
+
+	return ioctl(v->fd, command, &a);
+}
+
+/* What the guest's TSC is ahead of the host's, to the tick: what is set is what is read. */
+TEST(offset_attribute)
+{
+	struct kvm_device_attr flags = { .group = KVM_VCPU_TSC_CTRL, .flags = 1 };
+	uint64_t offset, ahead, before, got;
+	struct vcpu *v;
+
+	require_cap(KVM_CAP_VCPU_ATTRIBUTES);
+	v = guest_of(syncs_tsc);
+	TEST_ASSERT_EQ(attr(v, KVM_HAS_DEVICE_ATTR, KVM_VCPU_TSC_CTRL, KVM_VCPU_TSC_OFFSET, 0), 0);
+	TEST_ASSERT_EQ(attr(v, KVM_GET_DEVICE_ATTR, KVM_VCPU_TSC_CTRL, KVM_VCPU_TSC_OFFSET,
+			    &offset), 0);
+	before = vcpu_expect_sync(v, 0);
+	ahead = offset + (1ul << 50);
+	TEST_ASSERT_EQ(attr(v, KVM_SET_DEVICE_ATTR, KVM_VCPU_TSC_CTRL, KVM_VCPU_TSC_OFFSET,
+			    &ahead), 0);
+	got = vcpu_expect_sync(v, 0);
+	TEST_ASSERT(got - before >= 1ul << 50 && got - before < (1ul << 50) + (1ul << 42),
+		    "from %#lx to %#lx", before, got);
+
+	/* No such attribute, flags, a bad pointer: the offset stays. */
+	for (int i = 0; i < 3; i++) {
+		const unsigned long commands[] = {
+			KVM_HAS_DEVICE_ATTR, KVM_GET_DEVICE_ATTR, KVM_SET_DEVICE_ATTR,
+		};
+
+		TEST_ASSERT(attr(v, commands[i], KVM_VCPU_TSC_CTRL, 1, &offset) == -1 &&
+			    errno == ENXIO, "attribute 1");
+		TEST_ASSERT(attr(v, commands[i], 77, KVM_VCPU_TSC_OFFSET, &offset) == -1 &&
+			    errno == ENXIO, "group 77");
+		if (kvm_is_okvm())
+			ioctl_fails(v->fd, commands[i], &flags, EINVAL);
+		if (i)
+			TEST_ASSERT(attr(v, commands[i], KVM_VCPU_TSC_CTRL, KVM_VCPU_TSC_OFFSET,
+					 (void *)8) == -1 && errno == EFAULT, "a bad pointer");
+	}
+	TEST_ASSERT_EQ(attr(v, KVM_GET_DEVICE_ATTR, KVM_VCPU_TSC_CTRL, KVM_VCPU_TSC_OFFSET,
+			    &got), 0);
+	TEST_ASSERT_EQ(got, ahead);
+}

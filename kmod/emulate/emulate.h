@@ -321,7 +321,7 @@ struct emulate_ops {
  * @saved: see @journal
  * @saved_rflags: flags before the instruction or iteration
  * @saved_rip: of the instruction
- * @stepping: RFLAGS.TF was set before the instruction
+ * @stepping: the instruction traps for RFLAGS.TF when it completes
  * @keep_rf: the instruction loaded RFLAGS.RF itself
  * @no_step: the instruction takes no single-step trap
  * @next_shadow: what @shadow becomes if it completes

@@ -35,6 +35,16 @@ static enum emulate_status get_syscall_msrs(struct emulate_ctxt *ctxt, u64 *efer
 	return status == EMULATE_DONE ? ctxt->ops->get_msr(ctxt, IA32_STAR, star) : status;
 }
 
+/*
+ * Other instructions trap if RFLAGS.TF was set when they began, SYSCALL and SYSRET if it is when
+ * they are over: a kernel that masks TF is not trapped into on entry, and user space is on return.
+ */
+static void load_call_flags(struct emulate_ctxt *ctxt, u64 rflags)
+{
+	ctxt->rflags = rflags | FLAG_FIXED;
+	ctxt->stepping = rflags & FLAG_TF;
+}
+
 /* Into long mode from 64-bit or compatibility mode. */
 static enum emulate_status syscall_long(struct emulate_ctxt *ctxt, u16 selector)
 {
@@ -48,7 +58,7 @@ static enum emulate_status syscall_long(struct emulate_ctxt *ctxt, u16 selector)
 		return status;
 	write_gpr(ctxt, GPR_RCX, 8, ctxt->insn.next_rip);
 	write_gpr(ctxt, GPR_R11, 8, rflags);
-	ctxt->rflags = (rflags & ~mask) | FLAG_FIXED;
+	load_call_flags(ctxt, rflags & ~mask);
 	ctxt->rip = target;
 	return load_flat(ctxt, selector & ~3u, (selector & ~3u) + 8, 0, true);
 }
@@ -91,8 +101,7 @@ enum emulate_status run_sysret(struct emulate_ctxt *ctxt)
 	if (code64 && !ctxt->amd && !is_canonical(ctxt, target))
 		return raise_gp0(ctxt);
 	if (in_long64(ctxt)) {
-		ctxt->rflags = (ctxt->gpr[GPR_R11] & 0x3c7fd7) | FLAG_FIXED;
-		ctxt->keep_rf = true;
+		load_call_flags(ctxt, ctxt->gpr[GPR_R11] & 0x3c7fd7);
 	} else {
 		ctxt->rflags |= FLAG_IF;
 	}

@@ -151,6 +151,15 @@ static void test_fast_calls(void)
 	EXPECT(step() == EMULATE_DONE && m.ctxt.rip == 0x1002 && m.ctxt.cpl == 3 &&
 	       m.segments[SEG_CS].selector == 0x33);
 	m.ctxt.rip = 0x1000;
+	CODE(0x0f, 0x05);
+	m.ctxt.rflags |= FLAG_TF; /* the trap is for the flags that it ends with */
+	EXPECT(step() == EMULATE_DONE && m.ctxt.single_step && (GPR(R11) & FLAG_TF));
+	m.ctxt.rip = 0x1000;
+	m.msr_sfmask |= FLAG_TF;
+	EXPECT(step() == EMULATE_DONE && !m.ctxt.single_step && !(m.ctxt.rflags & FLAG_TF));
+	CODE(0x48, 0x0f, 0x07);
+	EXPECT(step() == EMULATE_DONE && m.ctxt.single_step && (m.ctxt.rflags & FLAG_TF));
+	m.ctxt.rip = 0x1000;
 	m.msr_efer &= ~1ull;
 	CODE(0x0f, 0x05);
 	expect_fault(step(), VECTOR_UD, false, 0);

@@ -330,7 +330,6 @@ struct bad {
 
 #define HIGH		(1ull << 32)
 #define NOT_CANONICAL	0x8000000000000000ull
-#define FLAG_VM		(1ul << 17)
 #define CR4_PCIDE	(1ul << 17)
 
 static const struct bad table[] = {

@@ -18,6 +18,7 @@
 
 #include <linux/kvm.h>
 
+#include "forced.h"
 #include "guest.h"
 #include "harness.h"
 #include "probe.h"

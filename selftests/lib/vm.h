@@ -80,6 +80,9 @@ bool kvm_is_okvm(void);
 /** host_is_tcg() - the host is emulated by QEMU, whose SVM has gaps that tests must skip */
 bool host_is_tcg(void);
 
+/** host_is_bochs() - the host is emulated by Bochs */
+bool host_is_bochs(void);
+
 /** host_has_vmx() - VMX is what guests run on here */
 bool host_has_vmx(void);
 

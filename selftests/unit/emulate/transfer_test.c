@@ -393,7 +393,7 @@ static void test_task_details(void)
 	EXPECT(emulate_task_switch(&m.ctxt, 0x40, TASK_JMP, false, 0) == EMULATE_UNSUPPORTED);
 }
 
-/* Whether a TSS is busy comes before whether it is present, and that before its being of 16 bits. */
+/* Whether a TSS is busy comes before whether it is present, and that before 16 bits. */
 static void test_task_types(void)
 {
 	for (unsigned int type = 1; type <= 3; type += 2) {

@@ -24,6 +24,7 @@ help:
 	@echo 'make check-unit   tests of the pure parts, in user space'
 	@echo 'make check-style  layout and rules of the sources; sparse, W=1, clang, kernel-doc, analyzer'
 	@echo 'make check-host   tests in the emulated machine only; TEST=word picks some'
+	@echo 'make check-kvm-selftests  the KVM selftests of the kernel, on okvm and on upstream kvm'
 	@echo 'make compare      the same boot on okvm and on upstream kvm, in instructions'
 	@echo 'make bench        what exits, interrupts, faults and VMs cost on okvm and on upstream kvm'
 	@echo 'make bench-record the same into Documentation/, twice; make bench-limits: the counts of make check'
@@ -87,6 +88,9 @@ check-host: all selftests guest
 	@scripts/check --host $(HOST) $(kernel) $(addprefix --hypervisor ,$(HYPERVISOR)) \
 		--hypervisor-args='$(ARGS)' $(addprefix --test ,$(TEST)) host
 
+check-kvm-selftests: module
+	@scripts/kvm-selftests $(kernel)
+
 compare: all guest build/ticks
 	@scripts/compare $(kernel)
 
@@ -120,4 +124,4 @@ clean:
 	rm -rf build
 
 .PHONY: all help setup setup-check module runner selftests guest demo check check-unit check-style check-host
-.PHONY: compare bench bench-record bench-limits bench-plot install clean
+.PHONY: check-kvm-selftests compare bench bench-record bench-limits bench-plot install clean

@@ -16,8 +16,8 @@
 #define CHUNK_WORDS	(PAGE_SIZE / sizeof(long))
 
 /*
- * The slot whose log is meant: -ENXIO: it is in rings, -EINVAL: no such number, -ENOENT: no slot, or
- * no log.
+ * The slot whose log is meant: -ENXIO: it is in rings, -EINVAL: no such number, -ENOENT: no slot,
+ * or no log.
  */
 static int logged_slot(struct okvm_vm *vm, u32 id, struct okvm_slot **slot)
 {
@@ -182,8 +182,8 @@ static int clear_log(struct okvm_vm *vm, const struct kvm_clear_dirty_log *log, 
  * KVM API document, 4.117.
  *
  * Context: may sleep.
- * Return: 0; -ENXIO, -EINVAL: no such slot number, or not whole words of the log; -ENOENT: no such slot,
- * or it has no log; -EFAULT; -ENOMEM.
+ * Return: 0; -ENXIO: there are dirty rings; -EINVAL: no such slot number, or not whole words of the
+ * log; -ENOENT: no such slot, or it has no log; -EFAULT; -ENOMEM.
  */
 long dirty_log_clear(struct okvm_vm *vm, void *arg)
 {

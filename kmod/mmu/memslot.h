@@ -32,7 +32,7 @@ static inline bool memslot_writable(const struct okvm_slot *slot)
 
 void dirty_ring_push(struct okvm_vcpu *vcpu, const struct okvm_slot *slot, u64 offset);
 
-/* The dirty log starts with all pages in it, and none protected: not with rings, which are empty. */
+/* A log starts with all pages in it, and none protected: not with rings, which are empty. */
 static inline bool memslot_logs_all(const struct okvm_vm *vm)
 {
 	return vm->mmu.manual_dirty & KVM_DIRTY_LOG_INITIALLY_SET && !vm->mmu.ring_size;

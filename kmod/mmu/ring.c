@@ -130,7 +130,7 @@ bool okvm_dirty_ring_full(struct okvm_vcpu *vcpu)
  * @slot: the page's slot
  * @offset: which of its pages
  *
- * Context: vCPU thread; does not sleep. The scheduler's notifier may come between, and push, too.
+ * Context: vCPU thread; does not sleep. The scheduler's notifier may come between and push, too.
  */
 void dirty_ring_push(struct okvm_vcpu *vcpu, const struct okvm_slot *slot, u64 offset)
 {
@@ -142,7 +142,7 @@ void dirty_ring_push(struct okvm_vcpu *vcpu, const struct okvm_slot *slot, u64 o
 		entry = &ring->entries[ring->next & (entries_of(vcpu->vm) - 1)];
 		WRITE_ONCE(entry->slot, slot->id);
 		WRITE_ONCE(entry->offset, offset);
-		/* User space finds them filled when it sees the flag; a reset, when it sees next. */
+		/* User space sees the flag after they are filled; a reset sees next after both. */
 		smp_store_release(&entry->flags, KVM_DIRTY_GFN_F_DIRTY);
 		smp_store_release(&ring->next, ring->next + 1);
 	}

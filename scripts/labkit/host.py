@@ -11,6 +11,7 @@ DEFAULTS = {
     "append": "",
     "kvm_args": "",  # parameters that upstream's module needs there
     "patience": "1",  # every time limit is multiplied by it
+    "slow_tests": "",  # those that are left out there unless somebody asks for them
     "boot_modules": "virtio_pci virtio_blk",  # what the initramfs needs to find its disks
     "disk_prefix": "/dev/vd",
 }

@@ -149,7 +149,7 @@ static long translate(struct okvm_vcpu *vcpu, void *arg)
 	return 0;
 }
 
-/* What KVM has: at least so many, and so many thousandths of guest memory unless user space says. */
+/* KVM has at least so many, and so many thousandths of guest memory unless user space says. */
 #define MIN_SHADOW_PAGES	64
 #define SHADOW_PERMILLE		20
 

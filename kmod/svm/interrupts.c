@@ -281,8 +281,8 @@ bool svm_get_nmi_mask(struct okvm_vcpu *vcpu)
  * @vcpu: the vCPU
  * @irr: a vector that the TPR holds back, or -1
  *
- * QEMU's TCG gives up when a guest writes CR8 itself while a virtual interrupt waits: there it exits
- * then, too.
+ * QEMU's TCG gives up when a guest writes CR8 itself while a virtual interrupt waits: there it
+ * exits then, too.
  */
 void svm_set_tpr_limit(struct okvm_vcpu *vcpu, int irr)
 {

@@ -8,6 +8,8 @@ guest_console=/tmp/guest.log
 device=/dev/okvm
 [ "$HYPERVISOR" = kvm ] && device=/dev/kvm
 append=
+# How much slower than others this host is.
+patience=${patience:-1}
 points=0
 failed=0
 

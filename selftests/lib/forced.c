@@ -92,12 +92,12 @@ static void tick(int signal)
 
 static void start_ticks(struct forced *f)
 {
-	const struct itimerval second = { .it_interval.tv_sec = 1, .it_value.tv_sec = 1 };
+	const struct itimerval every = { .it_interval.tv_sec = 5, .it_value.tv_sec = 5 };
 	const struct sigaction action = { .sa_handler = tick };
 
 	running = f->v->run;
 	TEST_ASSERT(!sigaction(SIGALRM, &action, NULL), "sigaction");
-	TEST_ASSERT(!setitimer(ITIMER_REAL, &second, NULL), "setitimer");
+	TEST_ASSERT(!setitimer(ITIMER_REAL, &every, NULL), "setitimer");
 }
 
 struct forced *forced_create(void)

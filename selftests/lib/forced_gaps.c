@@ -157,6 +157,8 @@ static const struct gap gaps[] = {
 	  "a null SS with base and limit after returns to an outer level" },
 	{ QEMU, 1u << PROT16 | 1u << PROT32, ANY, FORCED_UNSUPPORTED, "l", NULL, 0, legacy_system,
 	  "16-bit TSSs, which the emulator refuses" },
+	{ BOCHS, ALL_MODES, ANY, ANY, "int1", "memory at", 1, NULL,
+	  "INT1 exits as #DB, a trap: faults of its delivery come with RIP behind it" },
 	{ BOCHS, ALL_MODES, DB_VECTOR, GP_VECTOR, "mov %", NULL, 0, general_detect,
 	  "MOV DR: DR7.GD comes before CPL" },
 };

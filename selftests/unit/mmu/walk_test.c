@@ -444,7 +444,7 @@ static struct verdict read_pae(u32 lin, u32 access)
 
 	entry_bytes = 8;
 	r = take((ctxt.cr3 & 0xffffffe0) + (lin >> 30) * 8, &pdpte,
-		 wide | 0xfff00000000001e6ull, false);
+		 wide | 0xfff0000000000186ull, false);	/* as walk.c: 5 and 6 are let be */
 	if (r)
 		return refuse(access, r == -1 ? 0 : 9, true);
 	return read_pd(pdpte & 0x000ffffffffff000ull, lin, access, reserved, false);

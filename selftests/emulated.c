@@ -232,7 +232,7 @@ FORCED_LIST(call_list,
 	    INSN("syscall") INSN("sysretl") INSN("sysretq") INSN("sysenter") INSN("sysexitl")
 	    INSN("sysexitq"));
 
-TEST_TIMEOUT(fast_calls, 120)
+TEST_TIMEOUT(fast_calls, 240)
 {
 	static const uint64_t star[] = { 0, 0x0013000800000000, 0xfffbfff000004100 };
 	static const uint64_t targets[] = { F_TARGET, 0x7fffffff0000, 0x800000000000 };

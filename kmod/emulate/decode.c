@@ -99,11 +99,16 @@ static enum emulate_status take(struct emulate_ctxt *ctxt, unsigned int size, u6
 
 static inline enum emulate_status take_byte(struct emulate_ctxt *ctxt, u8 *byte)
 {
-	enum emulate_status status = need(ctxt, 1);
+	u8 at = ctxt->insn.length;
 
-	if (unlikely(status != EMULATE_DONE))
-		return status;
-	*byte = ctxt->bytes[ctxt->insn.length++];
+	if (unlikely(at >= ctxt->n_bytes)) {
+		enum emulate_status status = fetch_more(ctxt, at + 1);
+
+		if (status != EMULATE_DONE)
+			return status;
+	}
+	*byte = ctxt->bytes[at];
+	ctxt->insn.length = at + 1;
 	return EMULATE_DONE;
 }
 
@@ -202,18 +207,25 @@ static void set_operand_size(struct emulate_ctxt *ctxt, u32 flags)
 		insn->operand_size = 8;
 }
 
-static enum emulate_status take_displacement(struct emulate_ctxt *ctxt, unsigned int size)
+/* Of 1, 2 or 4 bytes, as @size is known where this is called. */
+static __always_inline enum emulate_status take_displacement(struct emulate_ctxt *ctxt,
+							     unsigned int size)
 {
-	enum emulate_status status;
-	u64 value;
+	enum emulate_status status = need(ctxt, size);
+	const u8 *at = ctxt->bytes + ctxt->insn.length;
+	s32 four;
+	s16 two;
 
-	status = take(ctxt, size, &value);
-	if (likely(status == EMULATE_DONE))
-		ctxt->insn.disp = (s64)sign_extend(value, size);
-	return status;
+	if (unlikely(status != EMULATE_DONE))
+		return status;
+	memcpy(&four, at, sizeof(four));
+	memcpy(&two, at, sizeof(two));
+	ctxt->insn.disp = size == 4 ? four : size == 2 ? two : (s8)*at;
+	ctxt->insn.length += size;
+	return EMULATE_DONE;
 }
 
-static enum emulate_status take_memory16(struct emulate_ctxt *ctxt)
+static noinline enum emulate_status take_memory16(struct emulate_ctxt *ctxt)
 {
 	struct emulate_insn *insn = &ctxt->insn;
 	unsigned int mod = insn->modrm >> 6, rm = insn->modrm & 7;
@@ -224,10 +236,12 @@ static enum emulate_status take_memory16(struct emulate_ctxt *ctxt)
 	insn->base = base16[rm];
 	if (insn->base == GPR_RBP && !(insn->prefixes & PREFIX_SEGMENT))
 		insn->segment = SEG_SS;
-	return mod ? take_displacement(ctxt, mod) : EMULATE_DONE;
+	if (mod == 2)
+		return take_displacement(ctxt, 2);
+	return mod ? take_displacement(ctxt, 1) : EMULATE_DONE;
 }
 
-static enum emulate_status take_sib(struct emulate_ctxt *ctxt, unsigned int mod, bool *disp32)
+static noinline enum emulate_status take_sib(struct emulate_ctxt *ctxt, unsigned int mod)
 {
 	struct emulate_insn *insn = &ctxt->insn;
 	enum emulate_status status;
@@ -237,52 +251,49 @@ static enum emulate_status take_sib(struct emulate_ctxt *ctxt, unsigned int mod,
 	if (unlikely(status != EMULATE_DONE))
 		return status;
 	insn->scale = sib >> 6;
-	insn->index = ((sib >> 3) & 7) | (insn->rex & REX_X ? 8 : 0);
+	insn->index = ((sib >> 3) & 7) | (insn->rex & REX_X) << 2;
 	if (insn->index == GPR_RSP)
 		insn->index = INSN_NO_REGISTER;
 	insn->base = sib & 7;
-	if (insn->base == GPR_RBP && mod == 0) {
+	if (insn->base == GPR_RBP && mod == 0)
 		insn->base = INSN_NO_REGISTER;
-		*disp32 = true;
-	}
 	return EMULATE_DONE;
 }
 
-static enum emulate_status take_memory(struct emulate_ctxt *ctxt)
+static __always_inline enum emulate_status take_memory(struct emulate_ctxt *ctxt)
 {
 	struct emulate_insn *insn = &ctxt->insn;
 	unsigned int mod = insn->modrm >> 6;
 	enum emulate_status status;
-	bool disp32 = mod == 2;
 
 	insn->base = insn->modrm & 7;
 	if (insn->base == GPR_RSP) {
-		status = take_sib(ctxt, mod, &disp32);
+		status = take_sib(ctxt, mod);
 		if (unlikely(status != EMULATE_DONE))
 			return status;
 	} else if (insn->base == GPR_RBP && mod == 0) {
 		insn->base = in_long64(ctxt) ? INSN_BASE_RIP : INSN_NO_REGISTER;
-		disp32 = true;
 	}
-	if (insn->base < 8) {
-		if ((insn->base == GPR_RSP || insn->base == GPR_RBP) && !(insn->rex & REX_B) &&
-		    !(insn->prefixes & PREFIX_SEGMENT))
-			insn->segment = SEG_SS;
-		insn->base |= insn->rex & REX_B ? 8 : 0;
-	}
-	if (disp32)
+	/* Without a base there is a displacement of 4 bytes. */
+	if (insn->base >= 8)
+		return take_displacement(ctxt, 4);
+	if ((insn->base == GPR_RSP || insn->base == GPR_RBP) && !(insn->rex & REX_B) &&
+	    !(insn->prefixes & PREFIX_SEGMENT))
+		insn->segment = SEG_SS;
+	insn->base |= (insn->rex & REX_B) << 3;
+	if (mod == 2)
 		return take_displacement(ctxt, 4);
 	return mod == 1 ? take_displacement(ctxt, 1) : EMULATE_DONE;
 }
 
 /* Split ModRM, taken already, and take what belongs to a memory operand. */
-static enum emulate_status take_operand(struct emulate_ctxt *ctxt, u32 flags)
+static __always_inline enum emulate_status take_operand(struct emulate_ctxt *ctxt, u32 flags)
 {
 	struct emulate_insn *insn = &ctxt->insn;
 
-	insn->reg |= ((insn->modrm >> 3) & 7) | (insn->rex & REX_R ? 8 : 0);
+	insn->reg |= ((insn->modrm >> 3) & 7) | (insn->rex & REX_R) << 1;
 	if (insn->modrm >= 0xc0 || (flags & F_RMREG)) {
-		insn->rm = (insn->modrm & 7) | (insn->rex & REX_B ? 8 : 0);
+		insn->rm = (insn->modrm & 7) | (insn->rex & REX_B) << 3;
 		return EMULATE_DONE;
 	}
 	insn->memory = true;
@@ -476,7 +487,8 @@ static bool is_undefined(const struct emulate_ctxt *ctxt, const struct opcode *e
 }
 
 /* ModRM if there is one, the entry that it chooses, sizes, immediate. */
-static enum emulate_status take_rest(struct emulate_ctxt *ctxt, const struct opcode *entry)
+static __always_inline enum emulate_status take_rest(struct emulate_ctxt *ctxt,
+						     const struct opcode *entry)
 {
 	struct emulate_insn *insn = &ctxt->insn;
 	enum emulate_status status;
@@ -503,6 +515,13 @@ static enum emulate_status take_rest(struct emulate_ctxt *ctxt, const struct opc
 			return status;
 	}
 	return is_undefined(ctxt, entry) ? emulate_raise(ctxt, VECTOR_UD) : EMULATE_DONE;
+}
+
+/* take_rest() for those in less of a hurry. */
+static noinline enum emulate_status take_the_rest(struct emulate_ctxt *ctxt,
+						     const struct opcode *entry)
+{
+	return take_rest(ctxt, entry);
 }
 
 static const struct opcode vex_known = { INSN_VEX, O_NONE, O_NONE, F_MODRM };
@@ -601,7 +620,7 @@ static enum emulate_status take_vex(struct emulate_ctxt *ctxt, unsigned int payl
 	    !(vector_opcodes[insn->map - 1][insn->opcode] >> (payload[1] & 3) & 1))
 		return emulate_raise(ctxt, VECTOR_UD);
 	entry = find_vex(insn, payload[1] & 3);
-	status = take_rest(ctxt, entry);
+	status = take_the_rest(ctxt, entry);
 	if (status != EMULATE_DONE || insn->op == INSN_VEX)
 		return status;
 	if (((insn->opcode_entry->flags & F_VEX_L0) && insn->vector_length != 16) ||
@@ -692,7 +711,7 @@ static enum emulate_status take_evex(struct emulate_ctxt *ctxt)
 	    insn->map > MAP_EVEX6 ||
 	    !(vector_opcodes[insn->map - 1][insn->opcode] >> (4 + (p[1] & 3)) & 1))
 		return emulate_raise(ctxt, VECTOR_UD);
-	status = take_rest(ctxt, find_evex(insn, p));
+	status = take_the_rest(ctxt, find_evex(insn, p));
 	if (status == EMULATE_DONE && insn->op != INSN_EVEX)
 		finish_evex(insn, p);
 	return status;
@@ -716,7 +735,7 @@ static enum emulate_status take_xop(struct emulate_ctxt *ctxt)
 	insn->encoding = ENCODING_XOP;
 	if (!legal || insn->map > 10 || (p[1] & 3))
 		return emulate_raise(ctxt, VECTOR_UD);
-	return take_rest(ctxt, insn->map == 8 ? &xop_known_imm8 :
+	return take_the_rest(ctxt, insn->map == 8 ? &xop_known_imm8 :
 			       insn->map == 9 ? &xop_known :
 						&xop_known_imm32);
 }
@@ -804,27 +823,49 @@ static enum emulate_status take_ambiguous(struct emulate_ctxt *ctxt, const struc
 	return status;
 }
 
+/* Opcodes of more than one byte, or that the first one leaves open: the rest of the instruction. */
+static noinline enum emulate_status take_more(struct emulate_ctxt *ctxt, const struct opcode *entry)
+{
+	enum emulate_status status;
+
+	if (entry->flags & F_ESCAPE)
+		status = take_escape(ctxt, &entry);
+	else
+		status = take_ambiguous(ctxt, &entry);
+	if (status != EMULATE_DONE || !entry)
+		return status;
+	return take_the_rest(ctxt, entry);
+}
+
+/* Word by word: for all at once compilers like a repeated string instruction, which is slow. */
+static __always_inline void clear(struct emulate_insn *insn)
+{
+	insn->opcode_entry = NULL;
+	insn->next_rip = 0;
+	insn->imm = 0;
+	insn->disp = 0;
+	memset((u8 *)insn + offsetof(struct emulate_insn, op), 0,
+	       sizeof(*insn) - offsetof(struct emulate_insn, op));
+	insn->base = INSN_NO_REGISTER;
+	insn->index = INSN_NO_REGISTER;
+	insn->segment = SEG_DS;
+}
+
 enum emulate_status emulate_decode(struct emulate_ctxt *ctxt)
 {
 	struct emulate_insn *insn = &ctxt->insn;
 	enum emulate_status status;
 	const struct opcode *entry;
 
-	*insn = (struct emulate_insn){
-		.base = INSN_NO_REGISTER,
-		.index = INSN_NO_REGISTER,
-		.segment = SEG_DS,
-	};
+	clear(insn);
 	status = take_prefixes(ctxt);
 	if (unlikely(status != EMULATE_DONE))
 		return status;
 	set_sizes(ctxt);
 	entry = &opcodes_one[insn->opcode];
-	if (entry->flags & F_ESCAPE)
-		status = take_escape(ctxt, &entry);
-	else if (unlikely(entry->flags & F_AMBIGUOUS))
-		status = take_ambiguous(ctxt, &entry);
-	if (likely(entry != NULL && status == EMULATE_DONE))
+	if (entry->flags & (F_ESCAPE | F_AMBIGUOUS))
+		status = take_more(ctxt, entry);
+	else
 		status = take_rest(ctxt, entry);
 	insn->next_rip = ctxt->rip + insn->length;
 	if (!in_long64(ctxt))

@@ -5,12 +5,20 @@
  *	bench NAME [times]	NAME is a line of the table below
  *	bench			lists the names
  *
- * The callbacks do next to nothing, so that what is counted is the emulator.
+ * The callbacks do next to nothing, so that what is counted is the emulator. Built as the kernel
+ * is, so indirect calls and returns go through thunks.
  */
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "internal.h"
+
+asm(".irp reg, rax, rbx, rcx, rdx, rsi, rdi, rbp, r8, r9, r10, r11, r12, r13, r14, r15\n"
+    ".globl __x86_indirect_thunk_\\reg\n"
+    "__x86_indirect_thunk_\\reg: jmp *%\\reg\n"
+    ".endr\n"
+    ".globl __x86_return_thunk\n"
+    "__x86_return_thunk: ret\n");
 
 static u64 memory[8];
 

@@ -3,6 +3,8 @@
 
 #include "selftest.h"
 
+#include <asm/kvm_para.h>
+
 #define SLOT		1
 #define LOGGED_GPA	0x10000000ul
 #define PAGES		1024
@@ -355,4 +357,42 @@ TEST(initially_set_does_not_matter)
 	ring = map_ring(v, 65536);
 	vcpu_expect_sync(v, 0);
 	TEST_ASSERT_EQ(harvest(ring, 65536, &next, NULL), 10);
+}
+
+static uint64_t *page_of(struct vm *vm, unsigned int page)
+{
+	return vm_hva(vm, LOGGED_GPA + page * PAGE);
+}
+
+/*
+ * Ioctls write guest memory too, and nobody empties the ring between them. What it has no room for
+ * is not written: a page is in the ring, or as it was.
+ */
+TEST(ioctls_fill_it)
+{
+	/* One entry is left for word of a preemption. */
+	const uint64_t bytes = 4096, room = bytes / ENTRY - 1;
+	uint8_t seen[PAGES] = { };
+	struct kvm_dirty_gfn *ring;
+	uint32_t next = 0;
+	struct vcpu *v;
+
+	require_cap(KVM_CAP_DIRTY_LOG_RING);
+	TEST_REQUIRE(kvm_is_okvm(), "KVM warns in its log, and goes on past the ring");
+	first_page = npages = 0;
+	v = vcpu_add(ring_vm(bytes), 0, writes);
+	ring = map_ring(v, bytes);
+	vcpu_expect_sync(v, 0);
+	for (int round = 0; round < 2; round++) {
+		for (unsigned int i = 0; i < PAGES; i++)
+			vcpu_set_msr(v, MSR_KVM_WALL_CLOCK_NEW, LOGGED_GPA + i * PAGE);
+		vcpu_expect_exit(v, KVM_EXIT_DIRTY_RING_FULL);
+		TEST_ASSERT_EQ(harvest(ring, bytes, &next, seen), room);
+		for (unsigned int i = 0; i < PAGES; i++) {
+			TEST_ASSERT_EQ(!!seen[i], i < room);
+			TEST_ASSERT_EQ(!!*page_of(v->vm, i), i < room);
+		}
+		TEST_ASSERT_EQ(ioctl_ok(v->vm->fd, KVM_RESET_DIRTY_RINGS, 0), room);
+	}
+	vcpu_expect_sync(v, 0);
 }

@@ -31,6 +31,23 @@ static inline bool memslot_writable(const struct okvm_slot *slot)
 }
 
 void dirty_ring_push(struct okvm_vcpu *vcpu, const struct okvm_slot *slot, u64 offset);
+bool dirty_ring_has_room(struct okvm_vcpu *vcpu, unsigned int n);
+
+/**
+ * memslot_may_write - may the hypervisor itself write there?
+ * @vcpu: the vCPU, in its thread
+ * @slot: where
+ * @room: for how many pages a dirty ring must have room: 1, or 2 where the scheduler's notifier
+ *	may come between this and the write, and write one itself
+ *
+ * Not what is read-only, nor what a full dirty ring cannot take: that is user space's to empty.
+ */
+static inline bool memslot_may_write(struct okvm_vcpu *vcpu, const struct okvm_slot *slot,
+				     unsigned int room)
+{
+	return memslot_writable(slot) && (likely(!vcpu->mmu.ring.entries) || !slot->dirty ||
+					  dirty_ring_has_room(vcpu, room));
+}
 
 /* A log starts with all pages in it, and none protected: not with rings, which are empty. */
 static inline bool memslot_logs_all(const struct okvm_vm *vm)
@@ -57,7 +74,7 @@ static inline void memslot_mark_dirty(struct okvm_vcpu *vcpu, const struct okvm_
 }
 
 /**
- * memslot_user - the user address of guest memory, or NULL: no slot, or not one for writing
+ * memslot_user - the user address of guest memory, or NULL: no slot, or memslot_may_write() not
  * @vcpu: the vCPU, between okvm_slots_begin() and okvm_slots_end()
  * @gpa: guest physical address
  * @write: it will be written
@@ -66,7 +83,7 @@ static inline void __user *memslot_user(struct okvm_vcpu *vcpu, gpa_t gpa, bool 
 {
 	const struct okvm_slot *slot = memslot_find(vcpu, gpa >> PAGE_SHIFT);
 
-	if (unlikely(!slot || (write && !memslot_writable(slot))))
+	if (unlikely(!slot || (write && !memslot_may_write(vcpu, slot, 2))))
 		return NULL;
 	return (void __user *)(slot_hva(slot, gpa >> PAGE_SHIFT) + offset_in_page(gpa));
 }

@@ -117,6 +117,12 @@ static u32 waiting(const struct dirty_ring *ring)
 	return ring->next - smp_load_acquire(&ring->reset);
 }
 
+/** dirty_ring_has_room - for @n more; without a ring there is none. vCPU thread */
+bool dirty_ring_has_room(struct okvm_vcpu *vcpu, unsigned int n)
+{
+	return waiting(&vcpu->mmu.ring) + n <= entries_of(vcpu->vm);
+}
+
 /** okvm_dirty_ring_full - must user space see to it before the vCPU goes on? vCPU thread */
 bool okvm_dirty_ring_full(struct okvm_vcpu *vcpu)
 {
@@ -138,7 +144,7 @@ void dirty_ring_push(struct okvm_vcpu *vcpu, const struct okvm_slot *slot, u64 o
 	struct kvm_dirty_gfn *entry;
 
 	preempt_disable();
-	if (!WARN_ON_ONCE(waiting(ring) >= entries_of(vcpu->vm))) {
+	if (!WARN_ON_ONCE(!dirty_ring_has_room(vcpu, 1))) {
 		entry = &ring->entries[ring->next & (entries_of(vcpu->vm) - 1)];
 		WRITE_ONCE(entry->slot, slot->id);
 		WRITE_ONCE(entry->offset, offset);

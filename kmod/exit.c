@@ -92,7 +92,8 @@ static int handle_fault(struct okvm_vcpu *vcpu)
 	if (r != FAULT_EMULATE)
 		return r;
 	okvm_count(vcpu, mmio_exits);
-	return okvm_emulate_instruction(vcpu, gpa, !vcpu->exit.fault.in_walk);
+	return okvm_emulate_instruction(vcpu, gpa, !vcpu->exit.fault.in_walk &&
+						   !(vcpu->exit.fault.access & ACCESS_EXEC));
 }
 
 /**
@@ -198,7 +199,6 @@ static int handle_dr(struct okvm_vcpu *vcpu)
 	}
 	return okvm_emulate_instruction(vcpu, 0, false);
 }
-
 
 static int handle_exception(struct okvm_vcpu *vcpu)
 {

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Instructions that a process cannot run, as the CPU does them and as the emulator does. */
+/*
+ * Instructions that a process cannot run, as the CPU does them and as the emulator does.
+ * limit: 600
+ */
 
 #include "selftest.h"
 

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Descriptors of all types and privileges, as the CPU looks at them and as the emulator does. */
+/*
+ * Descriptors of all types and privileges, as the CPU looks at them and as the emulator does.
+ * limit: 600
+ */
 
 #include "selftest.h"
 

@@ -76,10 +76,17 @@ static void put_long_frame(struct forced *f, uint16_t sel)
 }
 
 /* A task that can be switched to. */
-static void put_task(struct forced *f)
+static void put_task(struct forced *f, bool wide)
 {
+	const uint16_t narrow[] = { F_TARGET, FLAG_FIXED, 0xa, 0xc, 0xd, 0xb, F_STACK, 0xbb, 0x51, 0xd1,
+				    F_SS, F_CS, F_SS, F_SS };
 	uint32_t *tss = (uint32_t *)(f->start.memory + F_TASK);
 
+	memset(tss, 0, 0x68);
+	if (!wide) {
+		memcpy((uint8_t *)tss + 0xe, narrow, sizeof(narrow));
+		return;
+	}
 	tss[0x1c / 4] = f->start.sregs.cr3;
 	tss[0x20 / 4] = F_TARGET;
 	tss[0x24 / 4] = FLAG_FIXED;
@@ -96,7 +103,7 @@ static void begin(struct forced *f, enum forced_mode mode, unsigned int cpl, uin
 	forced_descriptor(f, F_TESTED)[0] = desc;
 	forced_descriptor(f, F_TESTED)[1] = high;
 	put_operands(f, sel);
-	put_task(f);
+	put_task(f, desc & TYPE(8));
 }
 
 /* All types by present by DPL by RPL, at one CPL; absent ones with one RPL. */

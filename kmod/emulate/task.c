@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Task switches between 32-bit TSSs. SDM volume 3, chapter 8. */
+/* Task switches, between TSSs of 32 and 16 bits. SDM volume 3, chapter 8. */
 #include "segment.h"
 
-#define TSS_MINIMUM 0x67
-#define TSS_STATE   0x20 /* the part that the CPU saves */
-#define CR0_PG_BIT  0x80000000ull
-#define DR6_BT_BIT  (1ull << 15)
+#define CR0_PG_BIT 0x80000000ull
+#define DR6_BT_BIT (1ull << 15)
 
-/* From offset 20h on. */
+/* The part that the CPU saves when it leaves the task. */
 struct tss_state {
 	u32 eip;
 	u32 eflags;
@@ -25,6 +23,37 @@ struct tss {
 	u16 io_map;
 };
 
+struct tss16_state {
+	u16 ip;
+	u16 flags;
+	u16 gpr[8];
+	u16 segment[4];
+};
+
+struct tss16 {
+	u16 link;
+	u16 stacks[6];
+	struct tss16_state state;
+	u16 ldt;
+};
+
+static bool is_tss(const struct emulate_segment *segment)
+{
+	u16 type = segment->attributes & (SEG_S | SEG_TYPE) & ~SYSTEM_BUSY;
+
+	return type == SYSTEM_TSS || type == SYSTEM_TSS16;
+}
+
+static bool is_wide(const struct emulate_segment *tss)
+{
+	return tss->attributes & (SYSTEM_TSS ^ SYSTEM_TSS16);
+}
+
+static unsigned int tss_size(const struct emulate_segment *tss)
+{
+	return is_wide(tss) ? sizeof(struct tss) : sizeof(struct tss16);
+}
+
 static enum emulate_status clear_busy(struct emulate_ctxt *ctxt, u16 selector)
 {
 	struct descriptor descriptor;
@@ -36,6 +65,19 @@ static enum emulate_status clear_busy(struct emulate_ctxt *ctxt, u16 selector)
 		return status;
 	type = (descriptor.low >> 40) & ~SYSTEM_BUSY;
 	return write_system(ctxt, descriptor.linear + 5, &type, 1);
+}
+
+static enum emulate_status save_task16(struct emulate_ctxt *ctxt, const struct emulate_segment *old,
+				       const struct tss_state *wide)
+{
+	struct tss16_state state = { .ip = wide->eip, .flags = wide->eflags };
+	unsigned int i;
+
+	for (i = 0; i < 8; i++)
+		state.gpr[i] = wide->gpr[i];
+	for (i = 0; i < 4; i++)
+		state.segment[i] = wide->segment[i];
+	return write_system(ctxt, old->base + offsetof(struct tss16, state), &state, sizeof(state));
 }
 
 static enum emulate_status save_task(struct emulate_ctxt *ctxt, const struct emulate_segment *old,
@@ -54,7 +96,36 @@ static enum emulate_status save_task(struct emulate_ctxt *ctxt, const struct emu
 		ctxt->ops->get_segment(ctxt, i, &segment);
 		state.segment[i] = segment.selector;
 	}
-	return write_system(ctxt, old->base + TSS_STATE, &state, sizeof(state));
+	if (!is_wide(old))
+		return save_task16(ctxt, old, &state);
+	return write_system(ctxt, old->base + offsetof(struct tss, state), &state, sizeof(state));
+}
+
+/* A TSS of 16 bits has no FS, GS, CR3 or trap bit, and lower halves alone: the upper ones clear. */
+static void widen_tss(struct tss *tss, const struct tss16 *narrow)
+{
+	unsigned int i;
+
+	*tss = (struct tss){ .state = { .eip = narrow->state.ip, .eflags = narrow->state.flags },
+			     .ldt = narrow->ldt };
+	for (i = 0; i < 8; i++)
+		tss->state.gpr[i] = narrow->state.gpr[i];
+	for (i = 0; i < 4; i++)
+		tss->state.segment[i] = narrow->state.segment[i];
+}
+
+static enum emulate_status read_tss(struct emulate_ctxt *ctxt, const struct emulate_segment *new,
+				    struct tss *tss)
+{
+	enum emulate_status status;
+	struct tss16 narrow;
+
+	if (is_wide(new))
+		return read_system(ctxt, new->base, tss, sizeof(*tss));
+	status = read_system(ctxt, new->base, &narrow, sizeof(narrow));
+	if (status == EMULATE_DONE)
+		widen_tss(tss, &narrow);
+	return status;
 }
 
 static enum emulate_status load_task_ldt(struct emulate_ctxt *ctxt, u16 selector)
@@ -132,13 +203,13 @@ static enum emulate_status load_task_segments(struct emulate_ctxt *ctxt, const s
 
 /* Registers of the new task. From here on the old one is gone: a fault is the new one's. */
 static enum emulate_status load_registers(struct emulate_ctxt *ctxt, const struct tss *tss,
-					  bool nests)
+					  bool wide, bool nests)
 {
 	enum emulate_status status = EMULATE_DONE;
 	u64 cr0 = ctxt->ops->get_cr(ctxt, 0);
 	unsigned int i;
 
-	if (cr0 & CR0_PG_BIT)
+	if (wide && cr0 & CR0_PG_BIT)
 		status = ctxt->ops->set_cr(ctxt, 3, tss->cr3);
 	if (status == EMULATE_DONE)
 		status = ctxt->ops->set_cr(ctxt, 0, cr0 | CR0_TS_BIT);
@@ -164,7 +235,7 @@ static enum emulate_status find_task(struct emulate_ctxt *ctxt, u16 selector,
 				     struct emulate_segment *segment)
 {
 	u8 vector = reason == TASK_IRET ? VECTOR_TS : VECTOR_GP;
-	u16 wanted = reason == TASK_IRET ? SYSTEM_TSS | SYSTEM_BUSY : SYSTEM_TSS, type, wide;
+	u16 busy = reason == TASK_IRET ? SYSTEM_BUSY : 0;
 	enum emulate_status status;
 
 	if ((selector & 4) || !(selector & ~3))
@@ -173,15 +244,11 @@ static enum emulate_status find_task(struct emulate_ctxt *ctxt, u16 selector,
 	if (status != EMULATE_DONE)
 		return status;
 	*segment = unpack_descriptor(descriptor);
-	type = segment->attributes & (SEG_S | SEG_TYPE);
-	wide = SYSTEM_TSS ^ SYSTEM_TSS16;
-	if ((type | wide) != wanted)
+	if (!is_tss(segment) || (segment->attributes & SYSTEM_BUSY) != busy)
 		return raise_selector(ctxt, vector, selector);
 	if (!(segment->attributes & SEG_P))
 		return raise_selector(ctxt, VECTOR_NP, selector);
-	if (!(type & wide))
-		return EMULATE_UNSUPPORTED;
-	if (segment->limit < TSS_MINIMUM)
+	if (segment->limit < tss_size(segment) - 1)
 		return raise_selector(ctxt, VECTOR_TS, selector);
 	return EMULATE_DONE;
 }
@@ -210,24 +277,25 @@ enum emulate_status task_switch(struct emulate_ctxt *ctxt, u16 selector,
 	struct emulate_segment old, new;
 	struct descriptor descriptor;
 	enum emulate_status status;
+	bool nests = reason == TASK_CALL || reason == TASK_GATE;
 	struct tss tss;
 
 	ctxt->ops->get_segment(ctxt, SEG_TR, &old);
-	if ((old.attributes & SEG_TYPE & ~SYSTEM_BUSY) != SYSTEM_TSS || in_long_mode(ctxt))
+	if (!is_tss(&old) || in_long_mode(ctxt))
 		return EMULATE_UNSUPPORTED;
 	status = find_task(ctxt, selector, reason, &descriptor, &new);
 	if (status == EMULATE_DONE)
-		status = read_system(ctxt, new.base, &tss, sizeof(tss));
+		status = read_tss(ctxt, &new, &tss);
 	if (status == EMULATE_DONE)
 		status = leave_task(ctxt, reason, &old, &descriptor, &new);
 	if (status == EMULATE_DONE)
 		status = ctxt->ops->set_segment(ctxt, SEG_TR, &new);
 	if (status == EMULATE_DONE)
-		status = load_registers(ctxt, &tss, reason == TASK_CALL || reason == TASK_GATE);
+		status = load_registers(ctxt, &tss, is_wide(&new), nests);
 	if (status == EMULATE_DONE)
 		status = load_task_segments(ctxt, &tss);
 	if (status == EMULATE_DONE && has_error)
-		status = push(ctxt, 4, error);
+		status = push(ctxt, is_wide(&new) ? 4 : 2, error);
 	if (status != EMULATE_DONE || !(tss.trap & 1))
 		return status;
 	status = ctxt->ops->set_dr(ctxt, 6, ctxt->ops->get_dr(ctxt, 6) | DR6_BT_BIT);

@@ -81,7 +81,7 @@ static bool legacy_system(const struct forced *f)
 
 static bool task(const struct forced *f)
 {
-	return (f->operand >> 40 & 0x1f) == 9;
+	return (f->operand >> 40 & 0x17) == 1;
 }
 
 static const struct gap gaps[] = {
@@ -155,8 +155,10 @@ static const struct gap gaps[] = {
 	  "returns to 32-bit code with a null SS" },
 	{ QEMU, 1u << LONG64, FORCED_DONE, FORCED_DONE, "lretl $8", "ss", 0, NULL,
 	  "a null SS with base and limit after returns to an outer level" },
-	{ QEMU, 1u << PROT16 | 1u << PROT32, ANY, FORCED_UNSUPPORTED, "l", NULL, 0, legacy_system,
-	  "16-bit TSSs, which the emulator refuses" },
+	{ QEMU, 1u << PROT32, FORCED_DONE, FORCED_DONE, "l", "regs.r", 0xffff0000, task,
+	  "a 16-bit TSS leaves the upper halves of general registers, which KVM clears" },
+	{ BOCHS, 1u << PROT32, FORCED_DONE, FORCED_DONE, "l", "regs.r", 0xffff0000, task,
+	  "a 16-bit TSS sets the upper halves of general registers, which KVM clears" },
 	{ BOCHS, ALL_MODES, ANY, ANY, "int1", "memory at", 1, NULL,
 	  "INT1 exits as #DB, a trap: faults of its delivery come with RIP behind it" },
 	{ BOCHS, ALL_MODES, DB_VECTOR, GP_VECTOR, "mov %", NULL, 0, general_detect,

@@ -389,11 +389,63 @@ static void test_task_details(void)
 	expect_task_fault(switch_task(2, 0, 0, 0), VECTOR_TS, 0);
 	expect_task_fault(switch_task(2, 0x10, 0, 0), VECTOR_TS, 0x10);
 	EXPECT(emulate_task_switch(&m.ctxt, 0x44, TASK_JMP, false, 0) == EMULATE_FAULT);
-	m.segments[SEG_TR].attributes = SEG_P | 3;
+	m.segments[SEG_TR].attributes = SEG_P | 2;		/* an LDT */
 	EXPECT(emulate_task_switch(&m.ctxt, 0x40, TASK_JMP, false, 0) == EMULATE_UNSUPPORTED);
 }
 
-/* Whether a TSS is busy comes before whether it is present, and that before 16 bits. */
+/* A TSS of 16 bits for a task that goes on in 32-bit code. */
+static void put_task16(u64 base)
+{
+	const u16 image[] = { 0, 0, 0, 0, 0, 0, 0, 0x4000, 0x3, 0x1111, 2, 3, 4, 0x9000, 6, 7, 8,
+			      0x10, 8, 0x10, 0x10, 0x48 };
+
+	for (unsigned int i = 0; i < sizeof(image) / 2; i++)
+		machine_put(&m, base + 2 * i, image[i], 2);
+}
+
+/* There, with what has no room in it, and back; and from one into the other. */
+static void test_task16(void)
+{
+	SET_UP(PROT32, 0x9a, 0, 0, 0, 0, 0x40, 0);
+	put_gdt();
+	machine_put(&m, 0x2018, descriptor64(0x3000, 0x67, SEG_P | 0xb), 8);
+	machine_put(&m, 0x2040, descriptor64(0x3800, 0x2b, SEG_P | 1), 8);
+	machine_put(&m, 0x2048, descriptor64(0x6000, 0x1f, SEG_P | 2), 8);
+	put_task16(0x3800);
+	m.cr[0] |= 0x80000000;
+	m.cr[3] = 0x7000;
+	GPR(RAX) = 0x12345678;
+	m.segments[SEG_FS].selector = 0x10;
+	EXPECT(step() == EMULATE_DONE && m.ctxt.rip == 0x4000 && m.ctxt.rflags == (FLAG_NT | 3));
+	EXPECT(GPR(RAX) == 0x1111 && GPR(RSP) == 0x9000 && GPR(RDI) == 8);
+	EXPECT(m.cr[3] == 0x7000 && m.segments[SEG_LDTR].base == 0x6000);
+	EXPECT(!m.segments[SEG_FS].selector && !m.segments[SEG_GS].selector &&
+	       m.segments[SEG_DS].selector == 0x10);
+	EXPECT(machine_get(&m, 0x3028, 4) == 0x12345678 && machine_get(&m, 0x3058, 4) == 0x10);
+	EXPECT(m.segments[SEG_TR].selector == 0x40 && (machine_get(&m, 0x2045, 1) & 0xf) == 3);
+	GPR(RAX) = 0xabcd4321;
+	CODE(0xcf);						/* back along the link */
+	machine_put(&m, 0x301c, 0x9000, 4);
+	EXPECT(step() == EMULATE_DONE && m.ctxt.rip == 0x1007 && GPR(RAX) == 0x12345678);
+	EXPECT(m.cr[3] == 0x9000 && (machine_get(&m, 0x2045, 1) & 0xf) == 1);
+	EXPECT(machine_get(&m, 0x380e, 2) == 0x4001 && machine_get(&m, 0x3810, 2) == 3 &&
+	       machine_get(&m, 0x3812, 2) == 0x4321 && machine_get(&m, 0x381a, 2) == 0x9000);
+	EXPECT(machine_get(&m, 0x3822, 4) == 0x00080010 && machine_get(&m, 0x382a, 2) == 0x48 &&
+	       !machine_get(&m, 0x382c, 4));
+
+	machine_put(&m, 0x2050, descriptor64(0x3900, 0x2b, SEG_P | 1), 8);
+	put_task16(0x3900);
+	machine_put(&m, 0x2010, descriptor64(0, 0xffff, data32 & ~SEG_DB), 8); /* SP, not ESP */
+	EXPECT(emulate_task_switch(&m.ctxt, 0x40, TASK_JMP, false, 0) == EMULATE_DONE);
+	EXPECT(emulate_task_switch(&m.ctxt, 0x50, TASK_GATE, true, 0x12345678) == EMULATE_DONE);
+	EXPECT(GPR(RSP) == 0x8ffe && machine_get(&m, 0x8ffe, 2) == 0x5678);
+	EXPECT(machine_get(&m, 0x3900, 2) == 0x40);
+	machine_put(&m, 0x2040, descriptor64(0x3800, 0x2a, SEG_P | 1), 8);
+	EXPECT(emulate_task_switch(&m.ctxt, 0x40, TASK_JMP, false, 0) == EMULATE_FAULT);
+	EXPECT(m.ctxt.fault.vector == VECTOR_TS && m.ctxt.fault.error == 0x40);
+}
+
+/* Whether a TSS is busy comes before whether it is present. */
 static void test_task_types(void)
 {
 	for (unsigned int type = 1; type <= 3; type += 2) {
@@ -406,7 +458,7 @@ static void test_task_types(void)
 		if (type == 3)
 			expect_fault(step(), VECTOR_GP, true, 0x40);
 		else
-			EXPECT(step() == EMULATE_UNSUPPORTED);
+			EXPECT(step() == EMULATE_FAULT && m.ctxt.fault.vector == VECTOR_TS);
 	}
 }
 
@@ -512,7 +564,8 @@ int main(void)
 		{ "call gates in 64-bit mode", test_call_gate64 },
 		{ "call gates, good and bad", test_gates },
 		{ "far calls, returns to null stacks", test_far_call },
-		{ "task switch: busy, present, 16 bits", test_task_types },
+		{ "task switch: busy, present", test_task_types },
+		{ "task switch: 16 bits", test_task16 },
 		{ "SYSCALL and SYSEXIT, other forms", test_legacy_calls },
 		{ "task switch: LDT, virtual 8086 mode, faults", test_task_details },
 		{ "task gates", test_task_gate },

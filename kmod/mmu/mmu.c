@@ -94,8 +94,10 @@ int okvm_mmu_load(struct okvm_vcpu *vcpu)
 {
 	int err = tdp_make_root(vcpu->vm);
 
-	if (err)
+	if (err) {
+		okvm_request(vcpu, REQ_MMU_RELOAD);
 		return err;
+	}
 	vcpu->mmu.root = READ_ONCE(vcpu->vm->mmu.root);
 	okvm_backend->set_root(vcpu, vcpu->mmu.root | tdp_format.encrypt);
 	return 0;

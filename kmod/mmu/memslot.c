@@ -94,9 +94,9 @@ static void publish(struct okvm_vm *vm, struct okvm_slots *slots, u64 zap, u64 n
 	LIST_HEAD(dead);
 
 	write_lock(&link->lock);
-	smp_store_release(&vm->mmu.slots, slots);
 	if (npages && tdp_zap(vm, zap, zap + npages, &dead))
 		okvm_flush_remote_tlbs(vm);
+	smp_store_release(&vm->mmu.slots, slots);
 	write_unlock(&link->lock);
 	tdp_free(link, &dead, true);
 	wait_for_readers(vm, old);

@@ -459,9 +459,9 @@ long okvm_vcpu_create(struct okvm_vm *vm, void *arg)
 	okvm_tsc_create(vcpu);
 	okvm_vcpu_reset(vcpu, false);
 	okvm_vcpu_put(vcpu);
-	mutex_unlock(&vcpu->mutex);
-
+	/* The fd works before it is returned: the mutex keeps it waiting until the VM counts the vCPU. */
 	r = publish(vm, vcpu);
+	mutex_unlock(&vcpu->mutex);
 	if (r < 0)
 		okvm_vcpu_destroy(vcpu);
 	else

@@ -113,12 +113,15 @@ TEST(vm)
 TEST(table_memory)
 {
 	struct vcpu *v = guest_of(syncs);
+	uint64_t at_first;
 	struct stats s;
 
 	require_cap(KVM_CAP_BINARY_STATS_FD);
 	TEST_REQUIRE(kvm_is_okvm(), "a statistic of okvm");
 	load(&s, ioctl(v->vm->fd, KVM_GET_STATS_FD, NULL));
-	TEST_ASSERT_EQ(value(&s, "mmu_table_pages"), 0);
+	at_first = value(&s, "mmu_table_pages");
+	/* Real mode as a task has a few pages of its own. */
+	TEST_ASSERT_EQ(at_first > 0, host_is_restricted());
 	vcpu_expect_sync(v, 0);
-	TEST_ASSERT(value(&s, "mmu_table_pages") > 1, "tables are not counted");
+	TEST_ASSERT(value(&s, "mmu_table_pages") > at_first + 1, "tables are not counted");
 }

@@ -310,6 +310,25 @@ static void tell_common_code(const struct vmx_features *f)
 	okvm_hw.no_xsaves = !f->xsaves;
 }
 
+/* From here on they say what is in use. */
+static void show_parameters(const struct vmx_features *f)
+{
+	use_unrestricted = f->unrestricted;
+	use_vpid = f->vpid;
+	use_ept_ad = f->ept_ad;
+	use_ept_huge = okvm_hw.max_leaf_level > LEVEL_4K;
+	use_tpr_shadow = f->tpr_shadow;
+	use_apicv = f->apicv;
+	use_apic_page = f->apic_page;
+	use_posted_interrupts = f->posted;
+	use_ple = f->ple;
+	use_tsc_scaling = f->tsc_scaling;
+	use_preemption_timer = f->timer;
+	use_rdtscp = f->rdtscp;
+	use_invpcid = f->invpcid;
+	use_xsaves = f->xsaves;
+}
+
 /**
  * vmx_find_features - read the capability MSRs: can okvm run here, and on what?
  *
@@ -340,6 +359,7 @@ int vmx_find_features(void)
 	f->cr4_on = capability(MSR_IA32_VMX_CR4_FIXED0);
 	f->perf = boot_cpu_has(X86_FEATURE_ARCH_PERFMON);
 	tell_common_code(f);
+	show_parameters(f);
 	return 0;
 }
 

@@ -64,18 +64,31 @@ bool host_has_vmx(void)
 	return r[2] & 1u << 5;
 }
 
-bool okvm_parameter(const char *name)
+static bool parameter(const char *module, const char *name)
 {
 	char path[128];
 	FILE *f;
 	int c;
 
-	snprintf(path, sizeof(path), "/sys/module/okvm/parameters/%s", name);
+	snprintf(path, sizeof(path), "/sys/module/%s/parameters/%s", module, name);
 	f = fopen(path, "r");
 	c = f ? getc(f) : 'N';
 	if (f)
 		fclose(f);
 	return c == 'Y';
+}
+
+bool okvm_parameter(const char *name)
+{
+	return parameter("okvm", name);
+}
+
+bool host_is_restricted(void)
+{
+	if (!host_has_vmx())
+		return false;
+	return kvm_is_okvm() ? !okvm_parameter("unrestricted") :
+			       !parameter("kvm_intel", "unrestricted_guest");
 }
 
 bool okvm_has_apicv(void)

@@ -86,7 +86,10 @@ bool host_is_bochs(void);
 /** host_has_vmx() - VMX is what guests run on here */
 bool host_has_vmx(void);
 
-/** okvm_parameter() - a parameter of okvm's module is on */
+/** host_is_restricted() - VMX runs paged protected mode alone: the rest of a guest is emulated */
+bool host_is_restricted(void);
+
+/** okvm_parameter() - a parameter of okvm's module is on: what it names is in use */
 bool okvm_parameter(const char *name);
 
 /** okvm_has_apicv() - the device is okvm's, and the CPU works on local APICs by itself */

@@ -331,19 +331,18 @@ static enum emulate_status take_immediate(struct emulate_ctxt *ctxt, unsigned in
 {
 	struct emulate_insn *insn = &ctxt->insn;
 	enum emulate_status status;
-	unsigned int size;
+	unsigned int size = kind == I_8S ? 1 : insn->operand_size == 2 ? 2 : 4;
 
+	if (likely(kind == I_Z || kind == I_8S)) {
+		status = take(ctxt, size, &insn->imm);
+		insn->imm = sign_extend(insn->imm, size);
+		return status;
+	}
 	switch (kind) {
 	case I_8:
 		return take(ctxt, 1, &insn->imm);
-	case I_8S:
-		size = 1;
-		break;
 	case I_16:
 		return take(ctxt, 2, &insn->imm);
-	case I_Z:
-		size = insn->operand_size == 2 ? 2 : 4;
-		break;
 	case I_V:
 		return take(ctxt, insn->operand_size, &insn->imm);
 	case I_MOFFS:
@@ -360,9 +359,6 @@ static enum emulate_status take_immediate(struct emulate_ctxt *ctxt, unsigned in
 	default:
 		return take(ctxt, 4, &insn->imm);
 	}
-	status = take(ctxt, size, &insn->imm);
-	insn->imm = sign_extend(insn->imm, size);
-	return status;
 }
 
 /* Number of the mandatory prefix: none, 66, F3, F2. */
@@ -381,10 +377,11 @@ static const struct opcode *resolve(const struct emulate_insn *insn, const struc
 	while (entry->flags & F_GROUP) {
 		const struct opcode *group = opcode_groups[entry->op];
 
-		switch (entry->dst) {
-		case BY_REG:
+		if (likely(entry->dst == BY_REG)) {
 			entry = &group[(insn->modrm >> 3) & 7];
-			break;
+			continue;
+		}
+		switch (entry->dst) {
 		case BY_RM:
 			entry = &group[insn->modrm & 7];
 			break;

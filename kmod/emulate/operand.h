@@ -100,9 +100,14 @@ find_operand(struct emulate_ctxt *ctxt, struct emulate_operand *operand, unsigne
 	operand->size = insn->operand_size;
 	if (kind == O_E && insn->memory)
 		return set_memory_operand(ctxt, operand, effective_address(ctxt), flags);
-	if (kind != O_G)
+	if (kind == O_G) {
+		set_register_operand(ctxt, operand, insn->reg, flags);
+		return EMULATE_DONE;
+	}
+	if (kind != O_IMM)
 		return load_operand(ctxt, operand, kind, flags);
-	set_register_operand(ctxt, operand, insn->reg, flags);
+	operand->type = OPERAND_VALUE;
+	operand->value = insn->imm & size_mask(operand->size);
 	return EMULATE_DONE;
 }
 

@@ -459,7 +459,7 @@ long okvm_vcpu_create(struct okvm_vm *vm, void *arg)
 	okvm_tsc_create(vcpu);
 	okvm_vcpu_reset(vcpu, false);
 	okvm_vcpu_put(vcpu);
-	/* The fd works before it is returned: the mutex keeps it waiting until the VM counts the vCPU. */
+	/* The fd works before it is returned: it waits until the VM counts the vCPU. */
 	r = publish(vm, vcpu);
 	mutex_unlock(&vcpu->mutex);
 	if (r < 0)

@@ -78,8 +78,8 @@ static void put_long_frame(struct forced *f, uint16_t sel)
 /* A task that can be switched to. */
 static void put_task(struct forced *f, bool wide)
 {
-	const uint16_t narrow[] = { F_TARGET, FLAG_FIXED, 0xa, 0xc, 0xd, 0xb, F_STACK, 0xbb, 0x51, 0xd1,
-				    F_SS, F_CS, F_SS, F_SS };
+	const uint16_t narrow[] = { F_TARGET, FLAG_FIXED, 0xa, 0xc, 0xd, 0xb, F_STACK, 0xbb, 0x51,
+				    0xd1, F_SS, F_CS, F_SS, F_SS };
 	uint32_t *tss = (uint32_t *)(f->start.memory + F_TASK);
 
 	memset(tss, 0, 0x68);

@@ -25,6 +25,7 @@ help:
 	@echo 'make check-style  layout and rules of the sources; sparse, W=1, clang, kernel-doc, analyzer'
 	@echo 'make check-host   tests in the emulated machine only; TEST=word picks some'
 	@echo 'make check-kvm-selftests  the KVM selftests of the kernel, on okvm and on upstream kvm'
+	@echo 'make check-vmms   QEMU, libvirt, libguestfs and gVisor of Debian, and what they boot; half an hour'
 	@echo 'make compare      the same boot on okvm and on upstream kvm, in instructions'
 	@echo 'make bench        what exits, interrupts, faults and VMs cost on okvm and on upstream kvm'
 	@echo 'make bench-record the same into Documentation/, twice; make bench-limits: the counts of make check'
@@ -94,6 +95,9 @@ check-kvm-selftests: module
 compare: all guest build/ticks
 	@scripts/compare $(kernel)
 
+check-vmms: all guest
+	@scripts/check $(kernel) $(addprefix --hypervisor ,$(HYPERVISOR)) $(addprefix --test ,$(TEST)) vmms
+
 # Times mean something on hosts that count instructions.
 bench bench-record bench-limits: HOST := $(if $(filter command% environment,$(origin HOST)),$(HOST),svm-counted)
 bench: all selftests guest build/ticks
@@ -124,4 +128,4 @@ clean:
 	rm -rf build
 
 .PHONY: all help setup setup-check module runner selftests guest demo check check-unit check-style check-host
-.PHONY: check-kvm-selftests compare bench bench-record bench-limits bench-plot install clean
+.PHONY: check-kvm-selftests check-vmms compare bench bench-record bench-limits bench-plot install clean

@@ -14,7 +14,8 @@ from . import LabError
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 
 
-def _codename():
+def codename():
+    """The name of this machine's release of Debian."""
     with open("/etc/os-release", encoding="utf-8") as lines:
         for line in lines:
             if line.startswith("VERSION_CODENAME="):
@@ -22,7 +23,7 @@ def _codename():
     raise LabError("/etc/os-release names no Debian release")
 
 
-def _mirror(codename):
+def mirror(codename):
     """Address of the mirror that this machine has for Debian's main archive."""
     targets = subprocess.run(
         ["apt-get", "indextargets", "--format", "$(REPO_URI) $(CODENAME) $(ORIGIN)", "Created-By: Packages"],
@@ -59,22 +60,22 @@ def _apt(folder, *words, cwd=None):
 
 def _prepare(folder, kind, suites):
     """Folders and lists for an apt-get that knows these suites of the machine's mirror; return where."""
-    mirror = _mirror(_codename())
+    address = mirror(codename())
     work = os.path.join(folder, "apt")
     for name in ("lists/partial", "archives/partial"):
         os.makedirs(os.path.join(work, name))
     with open(os.path.join(work, "sources.list"), "w", encoding="utf-8") as file:
         for suite in suites:
-            file.write(f"{kind} [signed-by={KEYRING}] {mirror} {suite} main\n")
+            file.write(f"{kind} [signed-by={KEYRING}] {address} {suite} main\n")
     _apt(work, "update")
     return work
 
 
 def unpack(package, folder):
     """Fetch the package as backports have it, and unpack it with the packages it needs that are not installed."""
-    codename = _codename()
-    work = _prepare(folder, "deb", (codename, f"{codename}-backports"))
-    _apt(work, "-t", f"{codename}-backports", "--no-install-recommends", "--download-only", "install", package)
+    release = codename()
+    work = _prepare(folder, "deb", (release, f"{release}-backports"))
+    _apt(work, "-t", f"{release}-backports", "--no-install-recommends", "--download-only", "install", package)
     for name in os.listdir(os.path.join(work, "archives")):
         if name.endswith(".deb"):
             subprocess.run(["dpkg-deb", "-x", os.path.join(work, "archives", name), folder], check=True)

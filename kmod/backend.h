@@ -100,6 +100,9 @@ struct okvm_exit {
  * @get_pdptes, @set_pdptes: the four first entries of PAE paging, which is on; NULL: the CPU has
  *	none of its own
  * @set_root: the second-level root table's physical address
+ * @set_dirty_log: tell okvm_mmu_written() of every entry that gets its dirty bit while the guest
+ *	runs, before the vCPU counts as out of the guest, or (@on is false) do not; with
+ *	okvm_hw.pml only; may sleep; 0 or -ENOMEM
  * @get_msr, @set_msr: 0, or 1: not this backend's; the value has been checked
  * @set_msr_exits: okvm_msr_is_filtered() changed
  * @set_tsc: vcpu->tsc changed
@@ -150,6 +153,7 @@ struct okvm_backend {
 	void (*get_pdptes)(struct okvm_vcpu *vcpu, u64 pdpte[4]);
 	void (*set_pdptes)(struct okvm_vcpu *vcpu, const u64 pdpte[4]);
 	void (*set_root)(struct okvm_vcpu *vcpu, u64 root_hpa);
+	int (*set_dirty_log)(struct okvm_vcpu *vcpu, bool on);
 	int (*get_msr)(struct okvm_vcpu *vcpu, u32 index, u64 *data);
 	int (*set_msr)(struct okvm_vcpu *vcpu, u32 index, u64 data);
 	void (*set_msr_exits)(struct okvm_vcpu *vcpu);
@@ -219,7 +223,8 @@ extern const struct okvm_backend okvm_svm_backend, okvm_vmx_backend;
 struct okvm_hw {
 	bool tdp;			/* two-dimensional paging in use */
 	bool ept;			/* its tables are Intel's, else AMD's */
-	bool ept_ad;			/* the CPU sets accessed and dirty bits in them */
+	bool ept_ad;			/* the CPU sets accessed and dirty bits in them, */
+	bool pml;			/* and keeps a list of those that it set */
 	bool nx_huge_pages;		/* an instruction fetch must not meet a large leaf */
 	u8 max_leaf_level;		/* LEVEL_*: the largest leaf of the second-level table */
 	bool nx;

@@ -125,6 +125,11 @@ static int handle_requests(struct okvm_vcpu *vcpu)
 		if (r)
 			return r;
 	}
+	if (okvm_take_request(vcpu, REQ_DIRTY_LOG)) {
+		r = okvm_mmu_set_dirty_log(vcpu);
+		if (r)
+			return r;
+	}
 	if (okvm_take_request(vcpu, REQ_MASTERCLOCK))
 		okvm_masterclock_update(vcpu->vm);
 	if (okvm_take_request(vcpu, REQ_CLOCK_UPDATE)) {

@@ -55,6 +55,7 @@ enum okvm_request {
 	REQ_TLB_FLUSH,		/* the guest's whole TLB (second-level included) */
 	REQ_TLB_FLUSH_GUEST,	/* the guest's own translations only */
 	REQ_MMU_RELOAD,		/* the root table changed */
+	REQ_DIRTY_LOG,		/* is there a dirty log? And leave the guest, with what it wrote */
 	REQ_CLOCK_UPDATE,	/* write the kvmclock page */
 	REQ_STEAL_UPDATE,	/* write the steal time page */
 	REQ_MASTERCLOCK,	/* recompute the VM's clock, then everybody's page */

@@ -202,3 +202,88 @@ TEST(copy_while_running)
 		TEST_ASSERT(!memcmp(copy + i * PAGE_SIZE, mem + i * PAGE_SIZE, PAGE_SIZE),
 			    "page %lu was written and not logged", i);
 }
+
+static uint64_t written;
+
+/* One page after the other, and not too fast: some are logged between two of the host's ticks. */
+static void writes_and_says_so(void)
+{
+	for (uint64_t i = 0;; i++) {
+		*(volatile uint64_t *)(GPA + i % PAGES * PAGE_SIZE) = i;
+		WRITE_ONCE(written, i + 1);
+		for (int j = 0; i >= PAGES && j < 3000; j++)
+			cpu_relax();
+	}
+}
+
+static uint64_t writes_so_far(struct vm *vm)
+{
+	return READ_ONCE(*vm_shared(vm, written));
+}
+
+static void wait_for_writes(struct vm *vm, uint64_t n)
+{
+	while (writes_so_far(vm) < n)
+		usleep(100);
+}
+
+/* Page numbers of writes @from to @to are in the log. */
+static void expect_logged(const uint64_t *map, uint64_t from, uint64_t to)
+{
+	for (uint64_t i = from; i < to; i++)
+		TEST_ASSERT(test_bit(map, i % PAGES), "page %lu is clean, after %lu writes",
+			    i % PAGES, to);
+}
+
+/*
+ * The log has what the guest was seen to have written before it was taken. All pages are mapped by
+ * then, and were taken from the log once.
+ */
+TEST(what_is_seen_is_logged)
+{
+	struct vcpu *p = setup(KVM_MEM_LOG_DIRTY_PAGES), *v;
+	uint64_t map[WORDS], all[WORDS] = { 0 }, first, n;
+
+	TEST_REQUIRE(kvm_is_okvm() || !host_has_vmx(), "kvm does not wait for what the CPU logs");
+	v = vcpu_add(p->vm, 1, writes_and_says_so);
+	vcpu_start(v);
+	wait_for_writes(p->vm, PAGES + 1);
+	TEST_ASSERT(!get_log(p->vm, SLOT, map), "KVM_GET_DIRTY_LOG");
+	/* One write may be done and not yet counted. */
+	first = writes_so_far(p->vm) + 1;
+	do {
+		n = writes_so_far(p->vm);
+		TEST_ASSERT(!get_log(p->vm, SLOT, map), "KVM_GET_DIRTY_LOG");
+		for (uint64_t i = 0; i < WORDS; i++)
+			all[i] |= map[i];
+		expect_logged(all, first, n);
+	} while (n < first + 200);
+	vcpu_stop(v);
+}
+
+static void *runs_into_nothing(void *v)
+{
+	vcpu_expect_exit(v, KVM_EXIT_MMIO);
+	return NULL;
+}
+
+/* A slot takes its log along, with what was written up to the moment at which it went. */
+TEST(moved_while_written)
+{
+	struct vcpu *p = setup(KVM_MEM_LOG_DIRTY_PAGES), *v;
+	char *mem = vm_hva(p->vm, GPA);
+	uint64_t map[WORDS], first;
+	pthread_t thread;
+
+	v = vcpu_add(p->vm, 1, writes_and_says_so);
+	TEST_ASSERT(!pthread_create(&thread, NULL, runs_into_nothing, v), "pthread_create");
+	wait_for_writes(p->vm, PAGES + 1);
+	TEST_ASSERT(!get_log(p->vm, SLOT, map), "KVM_GET_DIRTY_LOG");
+	first = writes_so_far(p->vm) + 1;
+	wait_for_writes(p->vm, first + 50);
+	TEST_ASSERT(!vm_set_slot(p->vm, SLOT, GPA + SZ_1G, PAGES * PAGE_SIZE,
+				 KVM_MEM_LOG_DIRTY_PAGES, mem), "the slot does not move");
+	TEST_ASSERT(!pthread_join(thread, NULL), "pthread_join");
+	TEST_ASSERT(!get_log(p->vm, SLOT, map), "KVM_GET_DIRTY_LOG");
+	expect_logged(map, first, writes_so_far(p->vm));
+}

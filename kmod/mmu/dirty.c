@@ -3,6 +3,10 @@
  * Dirty logs. A page's bit is set when its entry becomes writable; taking the bit makes the entry
  * read-only again. Order: a fault gives the right to write and then sets the bit, the log takes
  * the bit and then the right; so an entry that is writable has its bit set, or is about to.
+ *
+ * With page-modification logging (PML) an entry's dirty bit is in the place of its right to write:
+ * the CPU sets it and tells of it, and what it told is in the log once the vCPU is out of the
+ * guest.
  */
 #include <linux/bitmap.h>
 #include <linux/slab.h>
@@ -27,6 +31,62 @@ static int logged_slot(struct okvm_vm *vm, u32 id, struct okvm_slot **slot)
 		return -EINVAL;
 	*slot = memslot_by_id(vm, id);
 	return *slot && (*slot)->dirty ? 0 : -ENOENT;
+}
+
+/**
+ * dirty_log_begin - one more slot is about to have a log
+ * @vm: the VM; its slots_lock is held
+ *
+ * The CPU must tell of dirty bits before the first entry of the slot is without one.
+ */
+void dirty_log_begin(struct okvm_vm *vm)
+{
+	WRITE_ONCE(vm->mmu.dirty_logs, vm->mmu.dirty_logs + 1);
+	if (vm->mmu.pml && vm->mmu.dirty_logs == 1)
+		okvm_request_all_wait(vm, REQ_DIRTY_LOG);
+}
+
+/** dirty_log_end - one slot has no log any more; its VM's slots_lock is held */
+void dirty_log_end(struct okvm_vm *vm)
+{
+	WRITE_ONCE(vm->mmu.dirty_logs, vm->mmu.dirty_logs - 1);
+	if (vm->mmu.pml && !vm->mmu.dirty_logs)
+		okvm_request_all(vm, REQ_DIRTY_LOG);
+}
+
+/**
+ * okvm_mmu_set_dirty_log - have the CPU tell of dirty bits if any slot has a log
+ * @vcpu: the vCPU, loaded; on REQ_DIRTY_LOG
+ *
+ * Return: 0 or -ENOMEM: the guest must not be entered.
+ */
+int okvm_mmu_set_dirty_log(struct okvm_vcpu *vcpu)
+{
+	int err = okvm_backend->set_dirty_log(vcpu, READ_ONCE(vcpu->vm->mmu.dirty_logs));
+
+	if (err)
+		okvm_request(vcpu, REQ_DIRTY_LOG);
+	return err;
+}
+
+/**
+ * okvm_mmu_written - pages that the guest has written, as the CPU tells
+ * @vcpu: the vCPU, right after an exit
+ * @gpas: where in each page is all the same
+ * @n: how many
+ */
+void okvm_mmu_written(struct okvm_vcpu *vcpu, const u64 *gpas, unsigned int n)
+{
+	struct okvm_slot *slot;
+	unsigned int i;
+
+	okvm_slots_begin(vcpu);
+	for (i = 0; i < n; i++) {
+		slot = memslot_find(vcpu, gpas[i] >> PAGE_SHIFT);
+		if (slot)
+			memslot_mark_dirty(vcpu, slot, gpas[i] >> PAGE_SHIFT);
+	}
+	okvm_slots_end(vcpu);
 }
 
 /* What to do with a word of the log, and which of its pages to protect again. */
@@ -101,6 +161,9 @@ static int get_log(struct okvm_vm *vm, const struct kvm_dirty_log *log, unsigned
 
 	if (err)
 		return err;
+	/* What was written until now is to be in it: it is when the vCPUs have left the guest. */
+	if (vm->mmu.pml)
+		okvm_request_all_wait(vm, REQ_DIRTY_LOG);
 	if (!vm->mmu.manual_dirty)
 		return take_log(vm, slot, user, buf);
 	if (copy_to_user(user, slot->dirty, BITS_TO_LONGS(slot->npages) * sizeof(long)))

@@ -109,25 +109,34 @@ static bool link_table(struct fault *f)
 	return true;
 }
 
+static bool logging(const struct fault *f)
+{
+	return f->slot->dirty;
+}
+
+/* The slot has a dirty log, and the CPU makes entries for pages of that size. */
+static bool logs_by_itself(const struct fault *f, int level)
+{
+	return logging(f) && f->vcpu->vm->mmu.pml && level == LEVEL_4K;
+}
+
 /*
  * Replace a large leaf by a table that maps the same pages with the same rights. TLBs may keep the
- * large translation: it says the same, and the next flush takes it away like any other.
+ * large translation: it says the same, and the next flush takes it away like any other. What only
+ * a dirty log kept from being written may be, if the CPU says of small pages when they are.
  */
 static void split(struct fault *f)
 {
 	struct okvm_vcpu_mmu *mmu = &f->vcpu->mmu;
-	u64 *table = mmu->tables[mmu->nr_tables - 1];
+	u64 *table = mmu->tables[mmu->nr_tables - 1], more = 0;
 	unsigned int i;
 
+	if (logs_by_itself(f, f->level - 1) && f->pte & PTE_HOST_WRITE)
+		more = tdp_format.write;
 	for (i = 0; i < PT_ENTRIES; i++)
-		table[i] = pte_split(&tdp_format, f->pte, f->level, i);
+		table[i] = pte_split(&tdp_format, f->pte, f->level, i) | more;
 	if (!link_table(f))
 		clear_page(table);
-}
-
-static bool logging(const struct fault *f)
-{
-	return f->slot->dirty;
 }
 
 /* The entry exists and the host has nothing against a write: only the dirty log kept it from it. */
@@ -179,11 +188,13 @@ static int leaf_level(const struct fault *f)
 static u64 make_leaf(const struct fault *f, const struct host_page *host, int level, bool wanted)
 {
 	bool writable = host->write && memslot_writable(f->slot);
+	bool clean = logging(f) && !(wanted && f->write);
 	struct leaf_desc leaf = {
 		.phys = host->phys & ~((level_pages(level) - 1) << PAGE_SHIFT),
 		.pat = host->pat,
 		.host_write = writable,
-		.write = writable && (!logging(f) || (wanted && f->write)),
+		.write = writable && (!clean || logs_by_itself(f, level)),
+		.clean = clean,
 		.accessed = wanted,
 	};
 
@@ -284,7 +295,8 @@ static enum map_result install(struct fault *f)
 	} while (!exchange(f, fresh ? pte : f->pte | pte));
 	if (f->write)
 		memslot_mark_dirty(f->vcpu, f->slot, f->gfn);
-	if (f->level == LEVEL_4K && f->host.ptep && fresh && !logging(f))
+	if (f->level == LEVEL_4K && f->host.ptep && fresh &&
+	    (!logging(f) || logs_by_itself(f, LEVEL_4K)))
 		map_around(f);
 	return MAP_DONE;
 }

@@ -11,6 +11,7 @@
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 
+#include "mmu/dirty.h"
 #include "mmu/memslot.h"
 #include "mmu/tdp.h"
 
@@ -86,6 +87,8 @@ struct okvm_slot *memslot_by_id(struct okvm_vm *vm, u32 id)
  * Publish @slots. Guest pages [@zap, @zap + @npages) lose their mappings at the same instant, so
  * that none of the old object's is left; a fault that still has the old one in hand sees that it
  * is no longer current. On return nobody uses the old object, and it is freed.
+ *
+ * What the guest wrote until the flush goes to the dirty log of the old object's slot.
  */
 static void publish(struct okvm_vm *vm, struct okvm_slots *slots, u64 zap, u64 npages)
 {
@@ -163,6 +166,8 @@ static int delete_slot(struct okvm_vm *vm, struct okvm_slot *old)
 	vm->mmu.total_pages -= old->npages;
 	xa_erase(&vm->mmu.by_id, old->id);
 	publish(vm, slots, old->base, old->npages);
+	if (old->dirty)
+		dirty_log_end(vm);
 	free_slot(old, NULL);
 	return 0;
 }
@@ -180,6 +185,8 @@ static int create_slot(struct okvm_vm *vm, const struct kvm_userspace_memory_reg
 	if (xa_err(xa_store(&vm->mmu.by_id, slot->id, slot, GFP_KERNEL_ACCOUNT)))
 		goto fail;
 	vm->mmu.total_pages += slot->npages;
+	if (slot->dirty)
+		dirty_log_begin(vm);
 	publish(vm, slots, 0, 0);
 	return 0;
 
@@ -205,11 +212,15 @@ static int change_slot(struct okvm_vm *vm, struct okvm_slot *old,
 	}
 	/* In place of another entry: needs no memory. */
 	xa_store(&vm->mmu.by_id, slot->id, slot, GFP_KERNEL);
+	if (slot->dirty && !old->dirty)
+		dirty_log_begin(vm);
 	publish(vm, slots, old->base, slot->base != old->base ? old->npages : 0);
 	if (slot->base == old->base && slot->dirty && !old->dirty && !memslot_logs_all(vm))
 		tdp_protect_slot(vm, slot);
-	if (old->dirty && !slot->dirty)
+	if (old->dirty && !slot->dirty) {
+		dirty_log_end(vm);
 		tdp_collapse_slot(vm, slot);
+	}
 	free_slot(old, slot);
 	return 0;
 }

@@ -52,6 +52,7 @@ void okvm_mmu_unsetup(void)
 int okvm_mmu_vm_create(struct okvm_vm *vm)
 {
 	memslots_create(vm);
+	vm->mmu.pml = okvm_hw.pml;
 	return mm_link_create(vm);
 }
 
@@ -117,6 +118,8 @@ void okvm_mmu_vcpu_reset(struct okvm_vcpu *vcpu)
 /** okvm_mmu_vcpu_create - a new vCPU's part; 0 or -ENOMEM */
 int okvm_mmu_vcpu_create(struct okvm_vcpu *vcpu)
 {
+	if (vcpu->vm->mmu.pml)
+		okvm_request(vcpu, REQ_DIRTY_LOG);
 	return dirty_ring_create(vcpu);
 }
 

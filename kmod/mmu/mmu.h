@@ -26,6 +26,9 @@ struct mm_link;
  * @link: the tie to the VMM's address space; holds the lock of the second-level tables. It
  *	outlives the VM until the last notifier callback has returned.
  * @root: the second-level root table's physical address, 0 until the first entry; set once.
+ * @pml: the CPU tells which pages of dirty logs it writes: okvm_hw.pml, and no dirty rings, which
+ *	do not have room for all that it may have to tell; constant once there is a vCPU.
+ * @dirty_logs: slots that have a dirty log; written under slots_lock.
  * @manual_dirty: KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2's options, under slots_lock.
  * @total_pages: guest pages in all slots, under slots_lock.
  * @shadow_pages: how many pages of shadow tables user space allows, 0: it did not say; under
@@ -38,6 +41,8 @@ struct okvm_vm_mmu {
 	struct xarray by_id;
 	struct mm_link *link;
 	hpa_t root;
+	bool pml;
+	unsigned int dirty_logs;
 	u64 manual_dirty;
 	unsigned long total_pages;
 	unsigned int shadow_pages;
@@ -111,6 +116,7 @@ int okvm_mmu_vcpu_create(struct okvm_vcpu *vcpu);
 void okvm_mmu_vcpu_free(struct okvm_vcpu *vcpu);
 long okvm_mmu_pages(struct okvm_vm *vm);	/* pages that the second-level tables take */
 int okvm_mmu_load(struct okvm_vcpu *vcpu);	/* on REQ_MMU_RELOAD: make and set the root */
+int okvm_mmu_set_dirty_log(struct okvm_vcpu *vcpu); /* on REQ_DIRTY_LOG */
 void okvm_mmu_vcpu_reset(struct okvm_vcpu *vcpu); /* a reset, or CR0.PG, WP, CR4, EFER changed */
 
 /* Dirty rings: their pages in a vCPU's mapping; is user space to empty this vCPU's? */
@@ -131,6 +137,8 @@ int okvm_mmu_map_private(struct okvm_vm *vm, unsigned int index, void *page);
  */
 #define FAULT_EMULATE	2
 int okvm_mmu_fault(struct okvm_vcpu *vcpu, gpa_t gpa, u32 access);
+/* The CPU set the dirty bits of @n pages' entries. The vCPU's thread; interrupts may be off. */
+void okvm_mmu_written(struct okvm_vcpu *vcpu, const u64 *gpas, unsigned int n);
 /* A page of the kernel's where no slot is: unless *@not is set, as the above; take it away. */
 int okvm_mmu_map_own(struct okvm_vcpu *vcpu, gpa_t gpa, hpa_t phys, const atomic_t *not);
 void okvm_mmu_unmap_own(struct okvm_vm *vm, gpa_t gpa);

@@ -101,7 +101,7 @@ void ept_format(struct pte_format *fmt, u64 host_pat, bool hardware_ad, bool nx_
  * @level: the entry's level
  *
  * A writable entry is born dirty: the host's own entry is dirty already, so nobody would read the
- * bit, and the hardware need not write it.
+ * bit, and the hardware need not write it. But for one that the CPU is to tell of.
  */
 u64 pte_make_leaf(const struct pte_format *fmt, const struct leaf_desc *leaf, int level)
 {
@@ -116,7 +116,7 @@ u64 pte_make_leaf(const struct pte_format *fmt, const struct leaf_desc *leaf, in
 	if (leaf->host_write)
 		pte |= PTE_HOST_WRITE;
 	if (leaf->write)
-		pte |= fmt->write | fmt->dirty;
+		pte |= fmt->write | (leaf->clean ? 0 : fmt->dirty);
 	if (leaf->accessed)
 		pte |= fmt->accessed;
 	return pte;
@@ -151,6 +151,7 @@ u64 pte_split(const struct pte_format *fmt, u64 huge_pte, int level, unsigned in
 		.pat = pat_of_huge(fmt, huge_pte),
 		.host_write = huge_pte & PTE_HOST_WRITE,
 		.write = huge_pte & fmt->write,
+		.clean = !(huge_pte & fmt->dirty),
 		.accessed = huge_pte & fmt->accessed,
 	};
 

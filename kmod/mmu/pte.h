@@ -102,11 +102,12 @@ static inline u64 pte_make_table(const struct pte_format *fmt, u64 phys)
  * @host_write: the host lets it be written
  * @write: the guest may write now
  * @accessed: the guest is about to use it
+ * @clean: its first write is to set the dirty bit
  */
 struct leaf_desc {
 	u64 phys;
 	u8 pat;
-	bool host_write, write, accessed;
+	bool host_write, write, accessed, clean;
 };
 
 u64 pte_make_leaf(const struct pte_format *fmt, const struct leaf_desc *leaf, int level);

@@ -63,6 +63,7 @@ int dirty_ring_enable(struct okvm_vm *vm, const struct kvm_enable_cap *cap)
 	if (!vm->mmu.ring_size && !vm->created_vcpus) {
 		empty_logs(vm);
 		WRITE_ONCE(vm->mmu.ring_size, size);
+		vm->mmu.pml = false;
 		err = 0;
 	}
 	mutex_unlock(&vm->slots_lock);

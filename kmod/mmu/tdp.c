@@ -236,15 +236,25 @@ void tdp_free_all(struct okvm_vm *vm)
 }
 
 /*
- * Take the right to write from the current entry. A fault may split or widen it at the same time:
- * a table that is there now is the caller's next step.
+ * What an entry must not have for its page's next write to be noticed: the right to write, or,
+ * where the CPU tells of small pages by itself, the dirty bit.
  */
-static bool protect_leaf(struct pt_iter *it)
+static u64 unnoticed(const struct okvm_vm *vm, int level)
 {
-	u64 pte = it->pte, seen;
+	return vm->mmu.pml && level == LEVEL_4K ? tdp_format.dirty :
+						  tdp_format.write | tdp_format.dirty;
+}
 
-	while (pte_is_leaf(it->fmt, pte, it->level) && (pte & it->fmt->write)) {
-		seen = cmpxchg(it->ptep, pte, pte & ~(it->fmt->write | it->fmt->dirty));
+/*
+ * Have the next write through the current entry noticed. A fault may split or widen it at the same
+ * time: a table that is there now is the caller's next step.
+ */
+static bool protect_leaf(const struct okvm_vm *vm, struct pt_iter *it)
+{
+	u64 bits = unnoticed(vm, it->level), pte = it->pte, seen;
+
+	while (pte_is_leaf(it->fmt, pte, it->level) && (pte & bits)) {
+		seen = cmpxchg(it->ptep, pte, pte & ~bits);
 		if (seen == pte)
 			return true;
 		pte = seen;
@@ -266,7 +276,7 @@ static void find_table(struct tdp_protect *p, u64 gfn)
 	for_each_tdp_pte(&it, p->vm, root, gfn, gfn + 1) {
 		if (it.level == LEVEL_4K)
 			continue;
-		p->taken |= protect_leaf(&it);
+		p->taken |= protect_leaf(p->vm, &it);
 		/* The table, whether or not it has the page itself. */
 		pte = READ_ONCE(*it.ptep);
 		if (it.level == LEVEL_2M && !pte_is_leaf(it.fmt, pte, it.level))
@@ -275,7 +285,7 @@ static void find_table(struct tdp_protect *p, u64 gfn)
 }
 
 /**
- * tdp_protect_mask - write-protect up to 64 guest pages
+ * tdp_protect_mask - have the next write to each of up to 64 guest pages noticed
  * @p: the work; @p->vm is set and the rest 0 at first; calls go up in @gfn
  * @gfn: the page of bit 0
  * @mask: which pages. A larger leaf that has one of them is protected whole.
@@ -288,7 +298,7 @@ static void find_table(struct tdp_protect *p, u64 gfn)
  */
 void tdp_protect_mask(struct tdp_protect *p, u64 gfn, unsigned long mask)
 {
-	u64 rights = tdp_format.write | tdp_format.dirty, page, *ptep;
+	u64 bits = unnoticed(p->vm, LEVEL_4K), page, *ptep;
 
 	if (!p->table)
 		p->end = 0;
@@ -300,17 +310,17 @@ void tdp_protect_mask(struct tdp_protect *p, u64 gfn, unsigned long mask)
 			continue;
 		/* At level 1 an entry never is anything but a leaf: no need to compare. */
 		ptep = &p->table[level_index(page, LEVEL_4K)];
-		if (READ_ONCE(*ptep) & tdp_format.write) {
-			atomic64_andnot(rights, (atomic64_t *)ptep);
+		if (READ_ONCE(*ptep) & bits) {
+			atomic64_andnot(bits, (atomic64_t *)ptep);
 			p->taken = true;
 		}
 	}
 }
 
 /**
- * tdp_protect_slot - write-protect a whole slot, and flush
+ * tdp_protect_slot - have the next write to each page of a slot noticed, and flush
  * @vm: the VM
- * @slot: the slot, current, and its dirty log on: what is mapped from now on is protected
+ * @slot: the slot, current, and its dirty log on: writes to what is mapped from now on are noticed
  *
  * Context: may sleep; the VM's slots_lock is held.
  */
@@ -329,7 +339,7 @@ void tdp_protect_slot(struct okvm_vm *vm, const struct okvm_slot *slot)
 		read_lock(&link->lock);
 		for_each_tdp_pte(&it, vm, root, gfn, next)
 			if (pt_iter_is_leaf(&it))
-				taken |= protect_leaf(&it);
+				taken |= protect_leaf(vm, &it);
 		read_unlock(&link->lock);
 		cond_resched();
 	}

@@ -21,9 +21,9 @@ static inline u64 *tdp_root(struct okvm_vm *vm)
 }
 
 /**
- * struct tdp_protect - write-protecting pages one after the other
+ * struct tdp_protect - pages whose next write is to be noticed, one after the other
  * @vm: whose
- * @taken: some were writable
+ * @taken: it would not have been, for some
  * @table: the table of level 1 that had the last one, or NULL
  * @end: one past the last guest page that it maps, or would
  */

@@ -247,6 +247,7 @@ static void vmx_vcpu_destroy(struct okvm_vcpu *vcpu)
 		cmpxchg(&per_cpu_ptr(&vmx_cpus, cpu)->last, vmx, NULL);
 	give_back_vpid(vmx->vpid);
 	kfree(vmx->posted);
+	free_page((unsigned long)vmx->pml);
 	free_page((unsigned long)vmx->vmcs);
 	kfree(vmx);
 	vcpu->priv = NULL;
@@ -325,6 +326,7 @@ const struct okvm_backend okvm_vmx_backend = {
 	.vm_destroy = vmx_vm_destroy,
 	.get_pdptes = vmx_get_pdptes,
 	.set_pdptes = vmx_set_pdptes,
+	.set_dirty_log = vmx_set_dirty_log,
 	.set_timer = vmx_set_timer,
 	.set_apicv = vmx_set_apicv,
 	.set_eoi_exits = vmx_set_eoi_exits,

@@ -20,6 +20,7 @@ struct vmx_features vmx_features;
 FEATURE_PARAM(unrestricted, "real mode without virtual-8086 mode and emulation");
 FEATURE_PARAM(vpid, "tag TLB entries with the vCPU");
 FEATURE_PARAM(ept_ad, "accessed and dirty bits in EPT entries");
+FEATURE_PARAM(pml, "dirty logs without exits");
 FEATURE_PARAM(ept_huge, "2 MiB and 1 GiB pages in EPT");
 FEATURE_PARAM(tpr_shadow, "CR8 without exits");
 FEATURE_PARAM(apicv, "the local APIC's registers and interrupts without exits");
@@ -240,6 +241,7 @@ static bool find_secondary(struct vmx_features *f)
 	f->vpid = option(cap, SECONDARY_EXEC_ENABLE_VPID, use_vpid, &f->cpu2);
 	f->ple = option(cap, SECONDARY_EXEC_PAUSE_LOOP_EXITING, use_ple, &f->cpu2);
 	f->tsc_scaling = option(cap, SECONDARY_EXEC_TSC_SCALING, use_tsc_scaling, &f->cpu2);
+	f->pml = use_pml && can_set(cap, SECONDARY_EXEC_ENABLE_PML);
 	find_apicv(f, cap);
 	f->wbinvd = option(cap, SECONDARY_EXEC_WBINVD_EXITING, true, &f->cpu2);
 	f->encls = option(cap, SECONDARY_EXEC_ENCLS_EXITING, true, &f->cpu2);
@@ -277,6 +279,7 @@ static bool find_paging(struct vmx_features *f)
 		return missing("INVEPT");
 	f->invept_one = cap & VMX_EPT_EXTENT_CONTEXT_BIT;
 	f->ept_ad = use_ept_ad && cap & VMX_EPT_AD_BIT;
+	f->pml &= f->ept_ad;
 	if (!(vpid & VMX_VPID_INVVPID_BIT) || !(vpid & VMX_VPID_EXTENT_GLOBAL_CONTEXT_BIT)) {
 		f->vpid = false;
 		f->cpu2 &= ~SECONDARY_EXEC_ENABLE_VPID;
@@ -293,6 +296,7 @@ static void tell_common_code(const struct vmx_features *f)
 {
 	okvm_hw.tdp = okvm_hw.ept = true;
 	okvm_hw.ept_ad = f->ept_ad;
+	okvm_hw.pml = f->pml;
 	okvm_hw.tdp_levels = 4;
 	okvm_hw.nx = boot_cpu_has(X86_FEATURE_NX);
 	okvm_hw.nx_huge_pages = boot_cpu_has_bug(X86_BUG_ITLB_MULTIHIT) && !cpu_mitigations_off();
@@ -316,6 +320,7 @@ static void show_parameters(const struct vmx_features *f)
 	use_unrestricted = f->unrestricted;
 	use_vpid = f->vpid;
 	use_ept_ad = f->ept_ad;
+	use_pml = f->pml;
 	use_ept_huge = okvm_hw.max_leaf_level > LEVEL_4K;
 	use_tpr_shadow = f->tpr_shadow;
 	use_apicv = f->apicv;
@@ -429,7 +434,7 @@ static void write_controls(struct okvm_vcpu *vcpu)
 
 	vmx->pin = vmx_features.pin;
 	vmx->cpu = vmx_features.cpu;
-	vmx->cpu2 = vmx_features.cpu2;
+	vmx->cpu2 = vmx_features.cpu2 | (vmx->cpu2 & SECONDARY_EXEC_ENABLE_PML);
 	vmx->exit = vmx_features.exit;
 	vmx->entry_ctls = vmx_features.entry;
 	if (shadow) {

@@ -246,6 +246,11 @@ void vmx_decode_exit(struct okvm_vcpu *vcpu, u32 reason, u32 vectoring)
 	case EXIT_REASON_EPT_VIOLATION:
 		decode_ept_violation(vcpu, vectoring);
 		break;
+	case EXIT_REASON_PML_FULL:
+		/* It was made empty right after the exit. */
+		reblock_nmi(vcpu, vmcs_read(EXIT_QUALIFICATION), vectoring);
+		exit->kind = EXIT_NONE;
+		break;
 	case EXIT_REASON_IO_INSTRUCTION:
 		decode_io(exit);
 		break;

@@ -451,6 +451,9 @@ void vmx_run(struct okvm_vcpu *vcpu)
 	}
 	reason = vmcs_read(VM_EXIT_REASON);
 	vmx_count_exit(vmx, reason);
+	/* The host's event may be the call of one who waits for what the guest wrote. */
+	if (unlikely(vmx->cpu2 & SECONDARY_EXEC_ENABLE_PML))
+		vmx_drain_pml(vcpu);
 	handle_host_event(reason);
 	if (unlikely(reason & VMX_EXIT_REASONS_FAILED_VMENTRY)) {
 		entry_failed(vcpu, reason);

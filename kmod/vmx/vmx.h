@@ -41,6 +41,7 @@
  * @vpid: TLB entries carry a tag of the vCPU, and @invvpid_one: can be dropped by it
  * @invept_one: entries of one EPT pointer can be dropped by themselves
  * @ept_ad: accessed and dirty bits in EPT entries
+ * @pml: and a list of those dirty bits that the CPU set
  * @tpr_shadow: CR8 without exits
  * @apicv: the CPU works on the local APIC's registers and delivers its interrupts
  * @apic_page: also in xAPIC mode
@@ -58,7 +59,7 @@
 struct vmx_features {
 	u32 pin, cpu, cpu2, exit, entry;
 	u32 revision;
-	bool vpid, invvpid_one, invept_one, ept_ad;
+	bool vpid, invvpid_one, invept_one, ept_ad, pml;
 	bool tpr_shadow, apicv, apic_page, posted, ple, tsc_scaling, timer;
 	u8 timer_shift;
 	bool rdtscp, invpcid, xsaves, wbinvd, encls, perf;
@@ -118,6 +119,7 @@ struct vmx_restricted {
  * @flush: forget all translations before the next entry
  * @msr_bitmap: as it is in the VMCS
  * @posted: posted-interrupt descriptor
+ * @pml: once the VM has a dirty log: a page for the addresses of pages that become dirty
  * @tpr_limit: class of a vector that the TPR holds back, 0: none
  * @tpr_threshold, @exceptions: as they are in the VMCS
  * @intr: interruptibility; @intr_known: read since the last exit; @intr_dirty: to be written
@@ -148,6 +150,7 @@ struct vmx_vcpu {
 	bool flush;
 	void *msr_bitmap;
 	unsigned long *posted;
+	u64 *pml;
 	u8 tpr_limit, tpr_threshold;
 	u32 exceptions;
 	u32 intr;
@@ -257,6 +260,9 @@ unsigned long vmx_flat_cr4(struct okvm_vcpu *vcpu, unsigned long cr4);
 unsigned long vmx_hide_task(struct okvm_vcpu *vcpu, unsigned long rflags);
 unsigned long vmx_show_task(struct okvm_vcpu *vcpu, unsigned long rflags);
 bool vmx_deliver_by_software(struct okvm_vcpu *vcpu, u8 vector, bool has_error, u32 error, u8 len);
+/* pml.c */
+int vmx_set_dirty_log(struct okvm_vcpu *vcpu, bool on);
+void vmx_drain_pml(struct okvm_vcpu *vcpu);
 /* count.c */
 #ifdef OKVM_VMX_COUNT
 void vmx_count_setup(void);

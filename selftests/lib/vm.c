@@ -91,6 +91,11 @@ bool host_is_restricted(void)
 			       !parameter("kvm_intel", "unrestricted_guest");
 }
 
+bool okvm_has_pml(void)
+{
+	return kvm_is_okvm() && host_has_vmx() && okvm_parameter("pml");
+}
+
 bool okvm_has_apicv(void)
 {
 	/* TPR accesses are reported where the CPU does not take them. */

@@ -91,6 +91,8 @@ bool host_is_restricted(void);
 
 /** okvm_parameter() - a parameter of okvm's module is on: what it names is in use */
 bool okvm_parameter(const char *name);
+/** okvm_has_pml() - it logs what a guest writes without an exit */
+bool okvm_has_pml(void);
 
 /** okvm_has_apicv() - the device is okvm's, and the CPU works on local APICs by itself */
 bool okvm_has_apicv(void);

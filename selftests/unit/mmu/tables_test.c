@@ -106,10 +106,10 @@ static void split_says_the_same(void)
 	u64 pte;
 
 	for (level = LEVEL_2M; level <= LEVEL_1G; level++)
-		for (bits = 0; bits < 64; bits++) {
+		for (bits = 0; bits < 128; bits++) {
 			leaf = (struct leaf_desc){
-				.phys = 5ull << 30, .pat = bits >> 3, .host_write = bits & 1,
-				.write = bits & 2, .accessed = bits & 4,
+				.phys = 5ull << 30, .pat = bits >> 3 & 7, .host_write = bits & 1,
+				.write = bits & 2, .accessed = bits & 4, .clean = bits & 64,
 			};
 			pte = pte_make_leaf(fmt, &leaf, level);
 			for (i = 0; i < PT_ENTRIES; i += 73) {
@@ -134,6 +134,9 @@ static void ept_leaves_have_their_bits(void)
 	CHECK(pte_may_exec(fmt, pte));
 	leaf.write = leaf.host_write = leaf.accessed = true;
 	CHECK_EQ(pte_make_leaf(fmt, &leaf, LEVEL_4K), 0x12345000 | 0x377 | PTE_HOST_WRITE);
+	leaf.clean = true;
+	CHECK_EQ(pte_make_leaf(fmt, &leaf, LEVEL_4K), 0x12345000 | 0x177 | PTE_HOST_WRITE);
+	leaf.clean = false;
 	leaf.phys = 0x40000000;
 	pte = pte_make_leaf(fmt, &leaf, LEVEL_1G);
 	CHECK_EQ(pte, 0x40000000 | 0x3f7 | PTE_HOST_WRITE);

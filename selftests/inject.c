@@ -235,10 +235,17 @@ static void on_nmi(struct trap_frame *f)
 	WRITE_ONCE(depth, d - 1);
 }
 
+/* Where the CPU does not see a handler's end, interrupts that are on show it. */
+static void show_that_no_handler_runs(void)
+{
+	asm volatile("sti; nop; cli");
+}
+
 static void takes_nmis(void)
 {
 	guest_handle(NMI_VECTOR, on_nmi);
 	GUEST_SYNC(0);
+	show_that_no_handler_runs();
 	GUEST_SYNC_VAL(1, READ_ONCE(hits));
 	GUEST_DONE();
 }
@@ -276,6 +283,31 @@ TEST(nmi_within_nmi)
 	TEST_ASSERT_EQ(*vm_shared(v->vm, deepest), 1);
 }
 
+static void takes_two_nmis(void)
+{
+	guest_handle(NMI_VECTOR, on_nmi);
+	GUEST_SYNC(0);
+	while (READ_ONCE(hits) < 2)
+		cpu_relax();
+	GUEST_DONE();
+}
+
+/* The same with interrupts off all the time. */
+TEST(nmi_within_nmi_with_interrupts_off)
+{
+	struct vcpu *v;
+
+	require_cap(KVM_CAP_USER_NMI);
+	v = guest_of(takes_two_nmis);
+	vcpu_expect_sync(v, 0);
+	ioctl_ok(v->fd, KVM_NMI, 0);
+	vcpu_expect_sync(v, 100);
+	ioctl_ok(v->fd, KVM_NMI, 0);
+	vcpu_expect_sync(v, 100);
+	TEST_ASSERT_EQ(*vm_shared(v->vm, deepest), 1);
+	vcpu_expect_done(v);
+}
+
 static void on_nmi_count(struct trap_frame *f)
 {
 	WRITE_ONCE(hits, hits + 1);
@@ -305,8 +337,10 @@ static void spins_for_nmis(void)
 {
 	guest_handle(NMI_VECTOR, on_nmi_count);
 	WRITE_ONCE(depth, 1);
-	while (READ_ONCE(hits) < 20)
+	while (READ_ONCE(hits) < 20) {
 		GUEST_SYNC(0);
+		show_that_no_handler_runs();
+	}
 	GUEST_DONE();
 }
 

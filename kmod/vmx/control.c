@@ -18,6 +18,7 @@ struct vmx_features vmx_features;
 	MODULE_PARM_DESC(name, text " (VMX; default: if the CPU has it)")
 
 FEATURE_PARAM(unrestricted, "real mode without virtual-8086 mode and emulation");
+FEATURE_PARAM(vnmi, "the end of NMI handlers seen by the CPU, not guessed");
 FEATURE_PARAM(vpid, "tag TLB entries with the vCPU");
 FEATURE_PARAM(ept_ad, "accessed and dirty bits in EPT entries");
 FEATURE_PARAM(pml, "dirty logs without exits");
@@ -78,7 +79,6 @@ struct requirement {
 static const struct requirement pin_needs[] = {
 	NEEDS(PIN_BASED_EXT_INTR_MASK, "external-interrupt exiting"),
 	NEEDS(PIN_BASED_NMI_EXITING, "NMI exiting"),
-	NEEDS(PIN_BASED_VIRTUAL_NMIS, "virtual NMIs"),
 	{ }
 };
 
@@ -97,10 +97,9 @@ static const struct requirement cpu_needs[] = {
 	{ }
 };
 
-/* These come and go while a guest runs. */
+/* It comes and goes while a guest runs. */
 static const struct requirement cpu_windows[] = {
 	NEEDS(CPU_BASED_INTR_WINDOW_EXITING, "interrupt-window exiting"),
-	NEEDS(CPU_BASED_NMI_WINDOW_EXITING, "NMI-window exiting"),
 	{ }
 };
 
@@ -204,6 +203,8 @@ static bool find_primary(struct vmx_features *f)
 	    !require(cpu, cpu_windows, &windows) || !require_clear(cpu, cpu_must_clear))
 		return false;
 	find_timer(f, pin);
+	f->vnmi = can_set(cpu, CPU_BASED_NMI_WINDOW_EXITING) &&
+		  option(pin, PIN_BASED_VIRTUAL_NMIS, use_vnmi, &f->pin);
 	/* Chosen vCPU by vCPU: only with the local APIC in the kernel. */
 	f->tpr_shadow = use_tpr_shadow && can_set(cpu, CPU_BASED_TPR_SHADOW);
 	f->pin |= lower_32_bits(pin);
@@ -318,6 +319,7 @@ static void tell_common_code(const struct vmx_features *f)
 static void show_parameters(const struct vmx_features *f)
 {
 	use_unrestricted = f->unrestricted;
+	use_vnmi = f->vnmi;
 	use_vpid = f->vpid;
 	use_ept_ad = f->ept_ad;
 	use_pml = f->pml;
@@ -513,6 +515,7 @@ void vmx_vcpu_reset(struct okvm_vcpu *vcpu, bool init)
 	vmcs_write(GUEST_IA32_DEBUGCTL, 0);
 	vmcs_write(GUEST_IA32_PAT, vcpu->pat);
 	vmx->intr = 0;
+	vmx->nmi.masked = false;
 	vmx->intr_known = vmx->intr_dirty = true;
 	vmx->seg_known = 0;
 	vmx->restricted.stale = true;

@@ -45,7 +45,8 @@ static void decode_io(struct okvm_exit *exit)
 /* An IRET that faulted on memory has not returned: NMIs are blocked until it has run again. */
 static void reblock_nmi(struct okvm_vcpu *vcpu, unsigned long info, u32 vectoring)
 {
-	if (unlikely(info & NMI_UNBLOCKED_BY_IRET) && !(vectoring & VECTORING_INFO_VALID_MASK))
+	if (unlikely(info & NMI_UNBLOCKED_BY_IRET) && vmx_features.vnmi &&
+	    !(vectoring & VECTORING_INFO_VALID_MASK))
 		vmx_set_nmi_mask(vcpu, true);
 }
 

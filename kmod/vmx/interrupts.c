@@ -3,6 +3,9 @@
 #include "vmx/vmx.h"
 #include "vmx/vmx_ops.h"
 
+/* Without virtual NMIs: what has interrupts off for longer in the guest is no NMI handler. */
+#define NMI_HANDLER_MS	1000
+
 /** vmx_interruptibility - GUEST_INTR_STATE_* bits, read once an exit */
 u32 vmx_interruptibility(struct okvm_vcpu *vcpu)
 {
@@ -11,6 +14,11 @@ u32 vmx_interruptibility(struct okvm_vcpu *vcpu)
 	if (!vmx->intr_known) {
 		vmx->intr = vmcs_read(GUEST_INTERRUPTIBILITY_INFO);
 		vmx->intr_known = true;
+		/* Without virtual NMIs it is about the host's, which an injected one blocks. */
+		if (unlikely(!vmx_features.vnmi && vmx->intr & GUEST_INTR_STATE_NMI)) {
+			vmx->intr &= ~GUEST_INTR_STATE_NMI;
+			vmx->intr_dirty = true;
+		}
 	}
 	return vmx->intr;
 }
@@ -122,8 +130,8 @@ void vmx_inject_nmi(struct okvm_vcpu *vcpu)
 		vmx_set_nmi_mask(vcpu, true);
 		return;
 	}
-	/* It is the entry that blocks them; one that finds them blocked fails. */
-	vmx_set_nmi_mask(vcpu, false);
+	/* If the CPU blocks them, it is the entry that does; one that finds them blocked fails. */
+	vmx_set_nmi_mask(vcpu, !vmx_features.vnmi);
 	put_event(vcpu, INTR_TYPE_NMI_INTR | X86_TRAP_NMI);
 }
 
@@ -190,7 +198,7 @@ bool vmx_irq_allowed(struct okvm_vcpu *vcpu)
 /** vmx_nmi_allowed - would the CPU take an NMI now? */
 bool vmx_nmi_allowed(struct okvm_vcpu *vcpu)
 {
-	return !(vmx_interruptibility(vcpu) & (SHADOW_BITS | GUEST_INTR_STATE_NMI));
+	return !(vmx_interruptibility(vcpu) & SHADOW_BITS) && !vmx_get_nmi_mask(vcpu);
 }
 
 /**
@@ -199,10 +207,11 @@ bool vmx_nmi_allowed(struct okvm_vcpu *vcpu)
  * @nmi: an NMI
  *
  * CPUs differ in whether STI's shadow closes the NMI window. It closes the interrupt window on all.
+ * Without virtual NMIs there is no NMI window: when interrupts are on, no NMI handler runs.
  */
 void vmx_want_window(struct okvm_vcpu *vcpu, bool nmi)
 {
-	if (nmi && !(vmx_interruptibility(vcpu) & GUEST_INTR_STATE_STI))
+	if (nmi && vmx_features.vnmi && !(vmx_interruptibility(vcpu) & GUEST_INTR_STATE_STI))
 		vmx_control(to_vmx(vcpu), CPU_BASED_NMI_WINDOW_EXITING, true);
 	else
 		vmx_control(to_vmx(vcpu), CPU_BASED_INTR_WINDOW_EXITING, true);
@@ -235,15 +244,45 @@ void vmx_set_shadow(struct okvm_vcpu *vcpu, u32 shadow)
 /** vmx_set_nmi_mask - an NMI handler runs, or none does */
 void vmx_set_nmi_mask(struct okvm_vcpu *vcpu, bool masked)
 {
-	u32 value = vmx_interruptibility(vcpu) & ~GUEST_INTR_STATE_NMI;
+	u32 value;
 
+	if (!vmx_features.vnmi) {
+		to_vmx(vcpu)->nmi.masked = masked;
+		to_vmx(vcpu)->nmi.ticks = 0;
+		return;
+	}
+	value = vmx_interruptibility(vcpu) & ~GUEST_INTR_STATE_NMI;
 	set_interruptibility(vcpu, masked ? value | GUEST_INTR_STATE_NMI : value);
 }
 
 /** vmx_get_nmi_mask - does an NMI handler run? */
 bool vmx_get_nmi_mask(struct okvm_vcpu *vcpu)
 {
+	if (!vmx_features.vnmi)
+		return to_vmx(vcpu)->nmi.masked;
 	return vmx_interruptibility(vcpu) & GUEST_INTR_STATE_NMI;
+}
+
+/**
+ * vmx_guess_nmi_mask - without virtual NMIs nobody sees a handler's IRET: is it over?
+ * @vcpu: the vCPU, right after an exit, NMIs masked
+ * @reason: the exit's
+ *
+ * When interrupts are on it is. If they stay off, another NMI that waits must not wait for ever:
+ * with them off a HLT can only wait for one, and no handler takes long.
+ */
+void vmx_guess_nmi_mask(struct okvm_vcpu *vcpu, u32 reason)
+{
+	struct vmx_vcpu *vmx = to_vmx(vcpu);
+	bool over = vmx_irq_allowed(vcpu) || (u16)reason == EXIT_REASON_HLT;
+
+	vmx->nmi.ticks += rdtsc() - vmx->nmi.entered;
+	if (!over && vcpu->ev.nmi_pending)
+		over = vmx->nmi.ticks >= (u64)tsc_khz * NMI_HANDLER_MS;
+	if (!over)
+		return;
+	vmx_set_nmi_mask(vcpu, false);
+	okvm_request(vcpu, REQ_EVENT);
 }
 
 /**

@@ -439,6 +439,8 @@ void vmx_run(struct okvm_vcpu *vcpu)
 	prepare(vcpu);
 	if (shadow)
 		put_tpr(vcpu, tpr);
+	if (unlikely(vmx->nmi.masked))
+		vmx->nmi.entered = rdtsc();
 
 	switch_worlds(vcpu, &vmx->enter);
 
@@ -464,6 +466,8 @@ void vmx_run(struct okvm_vcpu *vcpu)
 		fetch_tpr(vcpu, tpr);
 	vectoring = may_interrupt_delivery(reason) ? vmcs_read(IDT_VECTORING_INFO_FIELD) : 0;
 	vmx_take_back_events(vcpu, vectoring);
+	if (unlikely(vmx->nmi.masked))
+		vmx_guess_nmi_mask(vcpu, reason);
 	vmx_decode_exit(vcpu, reason, vectoring);
 	vmx->l1d_dirty |= !is_plain(vcpu->exit.kind);
 }

@@ -38,6 +38,7 @@
  * struct vmx_features - what the CPU has, as far as it is used; constant after setup
  * @pin, @cpu, @cpu2, @exit, @entry: the control fields that every VMCS starts with
  * @revision: a VMCS's first word
+ * @vnmi: the CPU knows when an NMI handler runs
  * @vpid: TLB entries carry a tag of the vCPU, and @invvpid_one: can be dropped by it
  * @invept_one: entries of one EPT pointer can be dropped by themselves
  * @ept_ad: accessed and dirty bits in EPT entries
@@ -59,7 +60,7 @@
 struct vmx_features {
 	u32 pin, cpu, cpu2, exit, entry;
 	u32 revision;
-	bool vpid, invvpid_one, invept_one, ept_ad, pml;
+	bool vnmi, vpid, invvpid_one, invept_one, ept_ad, pml;
 	bool tpr_shadow, apicv, apic_page, posted, ple, tsc_scaling, timer;
 	u8 timer_shift;
 	bool rdtscp, invpcid, xsaves, wbinvd, encls, perf;
@@ -123,6 +124,8 @@ struct vmx_restricted {
  * @tpr_limit: class of a vector that the TPR holds back, 0: none
  * @tpr_threshold, @exceptions: as they are in the VMCS
  * @intr: interruptibility; @intr_known: read since the last exit; @intr_dirty: to be written
+ * @nmi: without vnmi: @masked: a handler runs, for @ticks of the TSC in the guest until the last
+ *	exit; @entered: the TSC at the last entry
  * @seg: segments read since the last exit, by bits of @seg_known
  * @restricted: without unrestricted guest
  * @soft_len: length of the instruction that a software exception belongs to
@@ -155,6 +158,10 @@ struct vmx_vcpu {
 	u32 exceptions;
 	u32 intr;
 	bool intr_known, intr_dirty;
+	struct {
+		bool masked;
+		u64 entered, ticks;
+	} nmi;
 	u8 seg_known;
 	struct vmx_segment seg[VMX_SEGMENTS];
 	struct vmx_restricted restricted;
@@ -236,6 +243,7 @@ void vmx_want_window(struct okvm_vcpu *vcpu, bool nmi);
 u32 vmx_get_shadow(struct okvm_vcpu *vcpu);
 void vmx_set_shadow(struct okvm_vcpu *vcpu, u32 shadow);
 void vmx_set_nmi_mask(struct okvm_vcpu *vcpu, bool masked);
+void vmx_guess_nmi_mask(struct okvm_vcpu *vcpu, u32 reason);
 bool vmx_get_nmi_mask(struct okvm_vcpu *vcpu);
 void vmx_set_tpr_limit(struct okvm_vcpu *vcpu, int irr);
 void vmx_load_interruptibility(struct okvm_vcpu *vcpu);

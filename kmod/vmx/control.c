@@ -23,6 +23,10 @@ FEATURE_PARAM(vpid, "tag TLB entries with the vCPU");
 FEATURE_PARAM(ept_ad, "accessed and dirty bits in EPT entries");
 FEATURE_PARAM(pml, "dirty logs without exits");
 FEATURE_PARAM(ept_huge, "2 MiB and 1 GiB pages in EPT");
+FEATURE_PARAM(load_efer, "EFER switched by fields of the VMCS, not by a list");
+FEATURE_PARAM(load_pat, "PAT, likewise");
+FEATURE_PARAM(load_perf, "IA32_PERF_GLOBAL_CTRL, likewise");
+FEATURE_PARAM(wbinvd_exits, "WBINVD does nothing in a guest");
 FEATURE_PARAM(tpr_shadow, "CR8 without exits");
 FEATURE_PARAM(apicv, "the local APIC's registers and interrupts without exits");
 FEATURE_PARAM(apic_page, "that in xAPIC mode, too");
@@ -119,15 +123,11 @@ static const struct requirement cpu2_needs[] = {
 static const struct requirement exit_needs[] = {
 	NEEDS(VM_EXIT_HOST_ADDR_SPACE_SIZE, "64-bit host"),
 	NEEDS(VM_EXIT_SAVE_DEBUG_CONTROLS, "saving of debug controls"),
-	NEEDS(VM_EXIT_LOAD_IA32_EFER, "loading of EFER on exit"),
-	NEEDS(VM_EXIT_LOAD_IA32_PAT, "loading of PAT on exit"),
 	{ }
 };
 
 static const struct requirement entry_needs[] = {
 	NEEDS(VM_ENTRY_LOAD_DEBUG_CONTROLS, "loading of debug controls"),
-	NEEDS(VM_ENTRY_LOAD_IA32_EFER, "loading of EFER on entry"),
-	NEEDS(VM_ENTRY_LOAD_IA32_PAT, "loading of PAT on entry"),
 	{ }
 };
 
@@ -244,7 +244,8 @@ static bool find_secondary(struct vmx_features *f)
 	f->tsc_scaling = option(cap, SECONDARY_EXEC_TSC_SCALING, use_tsc_scaling, &f->cpu2);
 	f->pml = use_pml && can_set(cap, SECONDARY_EXEC_ENABLE_PML);
 	find_apicv(f, cap);
-	f->wbinvd = option(cap, SECONDARY_EXEC_WBINVD_EXITING, true, &f->cpu2);
+	option(cap, SECONDARY_EXEC_WBINVD_EXITING, use_wbinvd_exits, &f->cpu2);
+	/* Not to be turned off: the enclaves are the host's. */
 	f->encls = option(cap, SECONDARY_EXEC_ENCLS_EXITING, true, &f->cpu2);
 	/* Turned on when the guest's CPUID has them. */
 	f->rdtscp = option(cap, SECONDARY_EXEC_ENABLE_RDTSCP, use_rdtscp, &per_guest);
@@ -254,13 +255,46 @@ static bool find_secondary(struct vmx_features *f)
 	return true;
 }
 
+/*
+ * CPUs whose entries and exits may not load IA32_PERF_GLOBAL_CTRL as they should (Intel's
+ * specification updates of Nehalem and Westmere), by model.
+ */
+static const u8 bad_perf_loads[] = { 26, 30, 37, 44, 46 };
+
+static bool loads_perf_right(void)
+{
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(bad_perf_loads); i++)
+		if (boot_cpu_data.x86 == 6 && boot_cpu_data.x86_model == bad_perf_loads[i])
+			return false;
+	return true;
+}
+
+/* What entries load exits load back: a bit of each field. */
+static bool both(u64 entry, u32 on_entry, u64 exit, u32 on_exit, bool wanted,
+		 struct vmx_features *f)
+{
+	return wanted && can_set(exit, on_exit) && option(entry, on_entry, true, &f->entry) &&
+	       option(exit, on_exit, true, &f->exit);
+}
+
 static bool find_switches(struct vmx_features *f)
 {
+	struct vmx_features on_demand = { };
 	u64 exit = control_capability(MSR_IA32_VMX_EXIT_CTLS, MSR_IA32_VMX_TRUE_EXIT_CTLS);
 	u64 entry = control_capability(MSR_IA32_VMX_ENTRY_CTLS, MSR_IA32_VMX_TRUE_ENTRY_CTLS);
 
 	if (!require(exit, exit_needs, &f->exit) || !require(entry, entry_needs, &f->entry))
 		return false;
+	f->load_efer = both(entry, VM_ENTRY_LOAD_IA32_EFER, exit, VM_EXIT_LOAD_IA32_EFER,
+			    use_load_efer, f);
+	f->load_pat = both(entry, VM_ENTRY_LOAD_IA32_PAT, exit, VM_EXIT_LOAD_IA32_PAT,
+			   use_load_pat, f);
+	/* Turned on when perf wants it. */
+	f->load_perf = both(entry, VM_ENTRY_LOAD_IA32_PERF_GLOBAL_CTRL,
+			    exit, VM_EXIT_LOAD_IA32_PERF_GLOBAL_CTRL,
+			    use_load_perf && loads_perf_right(), &on_demand);
 	f->exit |= lower_32_bits(exit);
 	f->entry |= lower_32_bits(entry);
 	return true;
@@ -324,6 +358,10 @@ static void show_parameters(const struct vmx_features *f)
 	use_ept_ad = f->ept_ad;
 	use_pml = f->pml;
 	use_ept_huge = okvm_hw.max_leaf_level > LEVEL_4K;
+	use_load_efer = f->load_efer;
+	use_load_pat = f->load_pat;
+	use_load_perf = f->load_perf;
+	use_wbinvd_exits = f->cpu2 & SECONDARY_EXEC_WBINVD_EXITING;
 	use_tpr_shadow = f->tpr_shadow;
 	use_apicv = f->apicv;
 	use_apic_page = f->apic_page;
@@ -474,7 +512,7 @@ static void write_constants(struct vmx_vcpu *vmx)
 	vmcs_write(VM_ENTRY_MSR_LOAD_COUNT, 0);
 	vmcs_write(VM_EXIT_MSR_LOAD_ADDR, __pa(vmx->autoload_host));
 	vmcs_write(VM_ENTRY_MSR_LOAD_ADDR, __pa(vmx->autoload_guest));
-	vmx->autoload_n = 0;
+	vmx->autoload_n = vmx->autoload_fixed = 0;
 	/* All bits of CR0 and CR4 are ours: reads see the shadow, a write that changes exits. */
 	vmcs_write(CR0_GUEST_HOST_MASK, ~0ul);
 	vmcs_write(CR4_GUEST_HOST_MASK, ~0ul);
@@ -513,7 +551,7 @@ void vmx_vcpu_reset(struct okvm_vcpu *vcpu, bool init)
 	vmcs_write(GUEST_ACTIVITY_STATE, GUEST_ACTIVITY_ACTIVE);
 	vmcs_write(GUEST_PENDING_DBG_EXCEPTIONS, 0);
 	vmcs_write(GUEST_IA32_DEBUGCTL, 0);
-	vmcs_write(GUEST_IA32_PAT, vcpu->pat);
+	vmx_put_pat(vcpu);
 	vmx->intr = 0;
 	vmx->nmi.masked = false;
 	vmx->intr_known = vmx->intr_dirty = true;
@@ -642,7 +680,6 @@ static const struct {
 	{ VM_ENTRY_CONTROLS, "entry" }, { EXCEPTION_BITMAP, "exceptions" },
 	{ GUEST_CR0, "cr0" }, { GUEST_CR3, "cr3" }, { GUEST_CR4, "cr4" },
 	{ CR0_READ_SHADOW, "cr0 shadow" }, { CR4_READ_SHADOW, "cr4 shadow" },
-	{ GUEST_IA32_EFER, "efer" }, { GUEST_IA32_PAT, "pat" },
 	{ GUEST_RIP, "rip" }, { GUEST_RSP, "rsp" }, { GUEST_RFLAGS, "rflags" },
 	{ GUEST_DR7, "dr7" }, { GUEST_INTERRUPTIBILITY_INFO, "interruptibility" },
 	{ GUEST_ACTIVITY_STATE, "activity" }, { GUEST_PENDING_DBG_EXCEPTIONS, "pending debug" },
@@ -667,6 +704,10 @@ void vmx_dump(struct okvm_vcpu *vcpu)
 	pr_info("vCPU %d: its VMCS\n", vcpu->id);
 	for (i = 0; i < ARRAY_SIZE(dumped); i++)
 		pr_info("%s %#lx\n", dumped[i].name, vmcs_read(dumped[i].field));
+	if (vmx_features.load_efer)
+		pr_info("efer %#lx\n", vmcs_read(GUEST_IA32_EFER));
+	if (vmx_features.load_pat)
+		pr_info("pat %#lx\n", vmcs_read(GUEST_IA32_PAT));
 	for (i = 0; i < ARRAY_SIZE(names); i++)
 		pr_info("%s %04lx attributes %#lx limit %#lx base %#lx\n", names[i],
 			vmcs_read(GUEST_ES_SELECTOR + 2 * i), vmcs_read(GUEST_ES_AR_BYTES + 2 * i),

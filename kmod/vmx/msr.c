@@ -243,6 +243,76 @@ void vmx_drop_lazy_msrs(void)
 
 /* ---- MSRs that entries and exits switch ---- */
 
+static void put_entry(struct vmx_vcpu *vmx, u32 i, u32 index, u64 guest, u64 host)
+{
+	vmx->autoload_guest[i].index = vmx->autoload_host[i].index = index;
+	vmx->autoload_guest[i].value = guest;
+	vmx->autoload_host[i].value = host;
+}
+
+static void put_entries(struct vmx_vcpu *vmx, u32 n)
+{
+	if (n == vmx->autoload_n)
+		return;
+	vmx->autoload_n = n;
+	vmcs_write(VM_ENTRY_MSR_LOAD_COUNT, n);
+	vmcs_write(VM_EXIT_MSR_LOAD_COUNT, n);
+}
+
+/**
+ * vmx_autoload - have entries and exits load an MSR for which the VMCS has no fields
+ * @vmx: the vCPU's part, its VMCS current
+ * @index: the MSR
+ * @guest: its value in the guest
+ * @host: and in the host
+ */
+void vmx_autoload(struct vmx_vcpu *vmx, u32 index, u64 guest, u64 host)
+{
+	u32 i;
+
+	for (i = 0; i < vmx->autoload_fixed; i++)
+		if (vmx->autoload_guest[i].index == index)
+			break;
+	put_entry(vmx, i, index, guest, host);
+	if (i < vmx->autoload_fixed)
+		return;
+	/* Those of perf are put behind it before the next entry. */
+	vmx->autoload_fixed++;
+	put_entries(vmx, vmx->autoload_fixed);
+}
+
+/** vmx_put_pat - vcpu->pat is the guest's PAT from the next entry on */
+void vmx_put_pat(struct okvm_vcpu *vcpu)
+{
+	u64 host;
+
+	if (vmx_features.load_pat) {
+		vmcs_write(GUEST_IA32_PAT, vcpu->pat);
+		return;
+	}
+	rdmsrl(MSR_IA32_CR_PAT, host);
+	vmx_autoload(to_vmx(vcpu), MSR_IA32_CR_PAT, vcpu->pat, host);
+}
+
+/* IA32_PERF_GLOBAL_CTRL has fields: switch it, or (NULL) do not. */
+static void put_global_ctrl(struct vmx_vcpu *vmx, const struct perf_guest_switch_msr *msr)
+{
+	bool on = vmx->entry_ctls & VM_ENTRY_LOAD_IA32_PERF_GLOBAL_CTRL;
+
+	if (on != !!msr) {
+		vmx->entry_ctls ^= VM_ENTRY_LOAD_IA32_PERF_GLOBAL_CTRL;
+		vmx->exit ^= VM_EXIT_LOAD_IA32_PERF_GLOBAL_CTRL;
+		vmcs_write(VM_ENTRY_CONTROLS, vmx->entry_ctls);
+		vmcs_write(VM_EXIT_CONTROLS, vmx->exit);
+	}
+	if (!msr || (on && msr->guest == vmx->perf_guest && msr->host == vmx->perf_host))
+		return;
+	vmx->perf_guest = msr->guest;
+	vmx->perf_host = msr->host;
+	vmcs_write(GUEST_IA32_PERF_GLOBAL_CTRL, msr->guest);
+	vmcs_write(HOST_IA32_PERF_GLOBAL_CTRL, msr->host);
+}
+
 /**
  * vmx_switch_perf_msrs - have the host's counters stop while the guest runs, if perf says so
  * @vmx: the vCPU's part
@@ -253,24 +323,22 @@ void vmx_drop_lazy_msrs(void)
  */
 void vmx_switch_perf_msrs(struct vmx_vcpu *vmx)
 {
-	struct perf_guest_switch_msr *msrs;
+	const struct perf_guest_switch_msr *msrs, *global = NULL;
+	u32 used = vmx->autoload_fixed;
 	int i, n = 0;
-	u32 used = 0;
 
 	msrs = perf_guest_get_msrs(&n, NULL);
 	for (i = 0; msrs && i < n && used < VMX_AUTOLOAD; i++) {
 		if (msrs[i].host == msrs[i].guest)
 			continue;
-		vmx->autoload_guest[used].index = vmx->autoload_host[used].index = msrs[i].msr;
-		vmx->autoload_guest[used].value = msrs[i].guest;
-		vmx->autoload_host[used].value = msrs[i].host;
-		used++;
+		if (msrs[i].msr == MSR_CORE_PERF_GLOBAL_CTRL && vmx_features.load_perf)
+			global = &msrs[i];
+		else
+			put_entry(vmx, used++, msrs[i].msr, msrs[i].guest, msrs[i].host);
 	}
-	if (used == vmx->autoload_n)
-		return;
-	vmx->autoload_n = used;
-	vmcs_write(VM_ENTRY_MSR_LOAD_COUNT, used);
-	vmcs_write(VM_EXIT_MSR_LOAD_COUNT, used);
+	put_entries(vmx, used);
+	if (vmx_features.load_perf)
+		put_global_ctrl(vmx, global);
 }
 
 /* ---- what common code asks for ---- */
@@ -306,8 +374,6 @@ static u32 vmcs_field(u32 index)
 		return GUEST_SYSENTER_ESP;
 	case MSR_IA32_SYSENTER_EIP:
 		return GUEST_SYSENTER_EIP;
-	case MSR_IA32_CR_PAT:
-		return GUEST_IA32_PAT;
 	default:
 		return 0;
 	}
@@ -369,6 +435,8 @@ int vmx_set_msr(struct okvm_vcpu *vcpu, u32 index, u64 data)
 		vmx_set_segment_base(vcpu, index == MSR_FS_BASE ? SEG_FS : SEG_GS, data);
 	} else if (index == MSR_KERNEL_GS_BASE) {
 		set_kernel_gs_base(vmx, data);
+	} else if (index == MSR_IA32_CR_PAT) {
+		vmx_put_pat(vcpu);
 	} else if (index == MSR_IA32_SPEC_CTRL) {
 		vmx->spec_ctrl = data;
 	} else {

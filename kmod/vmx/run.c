@@ -123,8 +123,10 @@ void vmx_init_host_state(void)
 	vmcs_write(HOST_IDTR_BASE, idt.address);
 	vmcs_write(HOST_RIP, (unsigned long)vmx_exit_lands);
 	rdmsrl(MSR_IA32_CR_PAT, value);
-	vmcs_write(HOST_IA32_PAT, value);
-	vmcs_write(HOST_IA32_EFER, okvm_hw.host_efer);
+	if (vmx_features.load_pat)
+		vmcs_write(HOST_IA32_PAT, value);
+	if (vmx_features.load_efer)
+		vmcs_write(HOST_IA32_EFER, okvm_hw.host_efer);
 	rdmsrl(MSR_IA32_SYSENTER_CS, value);
 	vmcs_write(HOST_IA32_SYSENTER_CS, value);
 	rdmsrl(MSR_IA32_SYSENTER_EIP, value);

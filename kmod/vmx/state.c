@@ -256,7 +256,10 @@ static void put_efer(struct okvm_vcpu *vcpu)
 	/* Paging is on, and it is not long mode's. */
 	if (!vmx_features.unrestricted && !(efer & EFER_LMA))
 		efer &= ~EFER_LME;
-	vmcs_write(GUEST_IA32_EFER, efer);
+	if (vmx_features.load_efer)
+		vmcs_write(GUEST_IA32_EFER, efer);
+	else
+		vmx_autoload(vmx, MSR_EFER, efer, okvm_hw.host_efer);
 	vmx_lazy_msrs_changed(vcpu);
 }
 

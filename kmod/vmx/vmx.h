@@ -51,7 +51,7 @@
  * @tsc_scaling: the guest's TSC may run at another rate
  * @timer: the preemption timer, which counts every 2^@timer_shift ticks of the TSC
  * @rdtscp, @invpcid, @xsaves: the instructions can be given to a guest
- * @wbinvd: WBINVD exits
+ * @load_efer, @load_pat, @load_perf: the VMCS has fields for these MSRs
  * @encls: ENCLS exits
  * @perf: the host's counters may have to be switched
  * @unrestricted: real mode, and protected mode without paging, run as they are
@@ -63,7 +63,8 @@ struct vmx_features {
 	bool vnmi, vpid, invvpid_one, invept_one, ept_ad, pml;
 	bool tpr_shadow, apicv, apic_page, posted, ple, tsc_scaling, timer;
 	u8 timer_shift;
-	bool rdtscp, invpcid, xsaves, wbinvd, encls, perf;
+	bool rdtscp, invpcid, xsaves, encls, perf;
+	bool load_efer, load_pat, load_perf;
 	bool unrestricted;
 	u64 cr0_on, cr4_on;
 };
@@ -136,8 +137,9 @@ struct vmx_restricted {
  * @lazy: the guest's lazy MSRs
  * @kernel_gs_base: the guest's, while not @in_guest_state
  * @host: user space's segments and bases, and what the VMCS has as the host's
- * @autoload: MSRs that the CPU switches on entry and exit
- * @autoload_n: how many of them
+ * @autoload_guest, @autoload_host: MSRs that the CPU loads on entry and exit
+ * @autoload_n: how many there are; @autoload_fixed: those that are not perf's, which come first
+ * @perf_guest, @perf_host: IA32_PERF_GLOBAL_CTRL as it is in the VMCS
  * @spec_ctrl: the guest's
  * @l1d_dirty: the host's data may be in the L1D cache
  * @counted: accesses of the VMCS since the last exit, and its reason; see count.c
@@ -178,7 +180,8 @@ struct vmx_vcpu {
 		u64 debugctl;
 	} host;
 	struct vmx_msr_entry autoload_guest[VMX_AUTOLOAD], autoload_host[VMX_AUTOLOAD];
-	u32 autoload_n;
+	u32 autoload_n, autoload_fixed;
+	u64 perf_guest, perf_host;
 	u64 spec_ctrl;
 	bool l1d_dirty;
 #ifdef OKVM_VMX_COUNT
@@ -259,6 +262,8 @@ void vmx_load_lazy_msrs(struct okvm_vcpu *vcpu);
 void vmx_lazy_msrs_changed(struct okvm_vcpu *vcpu);
 void vmx_drop_lazy_msrs(void);
 void vmx_switch_perf_msrs(struct vmx_vcpu *vmx);
+void vmx_autoload(struct vmx_vcpu *vmx, u32 index, u64 guest, u64 host);
+void vmx_put_pat(struct okvm_vcpu *vcpu);
 /* restricted.c */
 int vmx_restricted_create(struct okvm_vm *vm);
 void vmx_vm_destroy(struct okvm_vm *vm);

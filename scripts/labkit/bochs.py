@@ -60,6 +60,29 @@ FIXES = (
         "  setEFlags((Bit32u) guest.eflags);",
         "  handleCpuModeChange();\n  setEFlags((Bit32u) guest.eflags);",
     ),
+    # SVM: the guest's RFLAGS.VM goes with its mode. The host's EFER.LMA beside it ended the emulator.
+    (
+        "cpu/svm.cc",
+        "  setEFlags(host->eflags & ~EFlagsVMMask); // ignore saved copy of EFLAGS.VM",
+        "  BX_CPU_THIS_PTR eflags &= ~EFlagsVMMask;\n  setEFlags(host->eflags & ~EFlagsVMMask);",
+    ),
+    # SVM: VMRUN refuses paging in long mode without protection. It ended the emulator.
+    (
+        "cpu/svm.cc",
+        "  // always assign EFER.LMA := EFER.LME & CR0.PG",
+        "  if (guest.efer.get_LME() && guest.cr0.get_PG() && ! guest.cr0.get_PE()) {\n"
+        "    BX_ERROR((\"VMRUN: Guest EFER.LME, CR0.PG, no CR0.PE\"));\n"
+        "    return 0;\n"
+        "  }\n",
+    ),
+    # SVM: what CS, SS, DS, ES, FS and GS have is a segment, and CS's is code and present, whatever the attributes say.
+    # An access by a system segment ended the emulator.
+    (
+        "cpu/svm.cc",
+        "  bool valid = (attr >> 7) & 1;\n",
+        "  if (offset <= SVM_GUEST_GS_SELECTOR) attr |= offset == SVM_GUEST_CS_SELECTOR ? 0x98 : 0x10;\n"
+        "  bool valid = (attr >> 7) & 1;\n",
+    ),
     # The AMD models before Bulldozer have POPCNT in CPUID, and no SSE4.2.
     *(
         (

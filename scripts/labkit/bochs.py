@@ -142,6 +142,8 @@ FIXES = (
     ),
 )
 BIOS = "/usr/share/bochs/BIOS-bochs-latest"
+# It does so in IA32_FEATURE_CONTROL, on the first CPU and on the others: RDMSR, OR $5, WRMSR.
+BIOS_ALLOWS_VMX = (b"\x0f\x32\x83\xc8\x05\x0f\x30", b"\x0f\x32\x66\x83\xc8\x05\x0f\x30")
 SETUP = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "setup")
 HERE = os.path.dirname(os.path.abspath(__file__))
 
@@ -235,6 +237,21 @@ def _kernel_image(kernel):
         lambda folder: elf.flatten(kernel.executable, os.path.join(folder, "image")),
     )
     return os.path.join(folder, "image")
+
+
+def _bios(folder, host):
+    """The BIOS, or a copy of it that turns VMX off for good, as firmware with a switch for it does."""
+    if host["bios_vmx"] == "on":
+        return BIOS
+    with open(BIOS, "rb") as file:
+        image = file.read()
+    for code in BIOS_ALLOWS_VMX:
+        if image.count(code) != 1:
+            raise LabError(f"{BIOS} does not allow VMX in the way that it is known for")
+        image = image.replace(code, code.replace(b"\xc8\x05", b"\xc8\x01"))
+    with open(os.path.join(folder, "bios"), "wb") as file:
+        file.write(image)
+    return "bios"
 
 
 def _start_info(address, initramfs_address, initramfs_size, append, memory):
@@ -344,7 +361,7 @@ def command(host, kernel, initramfs, disks, channels, append, folder):
         "config_interface: textconfig",
         "display_library: nogui",
         f"memory: guest={memory}, host={memory}",
-        f"romimage: file={BIOS}",
+        f"romimage: file={_bios(folder, host)}",
         f"cpu: model={host['model']}, count={host['cpus']}, ips={host['ips']}, "
         "reset_on_triple_fault=0, ignore_bad_msrs=1",
         "clock: sync=none, time0=local",

@@ -14,6 +14,7 @@ DEFAULTS = {
     "slow_tests": "",  # those that are left out there unless somebody asks for them
     "boot_modules": "virtio_pci virtio_blk",  # what the initramfs needs to find its disks
     "disk_prefix": "/dev/vd",
+    "bios_vmx": "on",  # Bochs: off locks VMX away
 }
 
 

@@ -249,8 +249,10 @@ static void adjusts(void)
 TEST(tsc_adjust)
 {
 	struct vcpu *v = guest_of(adjusts);
-	uint64_t adjust = vcpu_expect_sync(v, 1);
+	uint64_t adjust;
 
+	TEST_REQUIRE(kvm_has_tsc_adjust(), "no TSC_ADJUST in the supported CPUID");
+	adjust = vcpu_expect_sync(v, 1);
 	TEST_ASSERT_EQ(vcpu_get_msr(v, MSR_TSC_ADJUST), adjust);
 	vcpu_expect_sync(v, 2);
 	vcpu_set_msr(v, MSR_TSC_ADJUST, 77);

@@ -35,6 +35,16 @@ struct kvm_cpuid_entry2 *cpuid_find(struct kvm_cpuid2 *c, uint32_t function, uin
 	return NULL;
 }
 
+bool kvm_has_tsc_adjust(void)
+{
+	struct kvm_cpuid2 *c = kvm_supported_cpuid();
+	struct kvm_cpuid_entry2 *e = cpuid_find(c, 7, 0);
+	bool has = e && e->ebx & 1 << 1;
+
+	free(c);
+	return has;
+}
+
 void vcpu_set_cpuid(struct vcpu *vcpu)
 {
 	struct kvm_cpuid2 *c = kvm_supported_cpuid();

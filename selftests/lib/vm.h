@@ -216,6 +216,9 @@ uint64_t vcpu_stat(struct vcpu *vcpu, const char *name);
 /** kvm_supported_cpuid() - GET_SUPPORTED_CPUID; free() it */
 struct kvm_cpuid2 *kvm_supported_cpuid(void);
 
+/** kvm_has_tsc_adjust() - guests have that register: a CPU with CPUID's leaf 7 is enough for it */
+bool kvm_has_tsc_adjust(void);
+
 /** cpuid_find() - a leaf, or NULL */
 struct kvm_cpuid_entry2 *cpuid_find(struct kvm_cpuid2 *c, uint32_t function, uint32_t index);
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* KVM_IOEVENTFD: a guest's write to an address signals an eventfd, and nobody leaves the kernel. */
-#include <linux/eventfd.h>
 #include <linux/slab.h>
 
 #include "chip.h"
+#include "compat.h"
 
 /* @len 0: any write to @addr; else of that length, and of @match unless @any. */
 struct io_event {
@@ -72,7 +72,7 @@ bool ioeventfd_signal(struct okvm_io_bus *bus, bool pio, u64 addr, unsigned int 
 		for (i = find(table, addr); i < table->nr && table->events[i].addr == addr; i++) {
 			hit = hits(&table->events[i], len, data);
 			if (hit) {
-				eventfd_signal(table->events[i].ctx, 1);
+				okvm_eventfd_signal(table->events[i].ctx);
 				break;
 			}
 		}

@@ -8,12 +8,12 @@
  * can only move it to chip->dead_irqfds and leave the rest to the reaper. It is freed after it left
  * the wait queue, and, for a resampler, after the readers of chip->resamplers.
  */
-#include <linux/eventfd.h>
 #include <linux/file.h>
 #include <linux/poll.h>
 #include <linux/slab.h>
 
 #include "chip.h"
+#include "compat.h"
 
 struct irqfd {
 	struct okvm_irqchip *chip;		/* C */
@@ -110,7 +110,7 @@ void irqfd_eoi(struct okvm_irqchip *chip, u32 gsi)
 	rcu_read_lock();
 	list_for_each_entry_rcu(irqfd, &chip->resamplers, resample_link)
 		if (irqfd->gsi == gsi)
-			eventfd_signal(irqfd->resamplefd, 1);
+			okvm_eventfd_signal(irqfd->resamplefd);
 	rcu_read_unlock();
 }
 

@@ -588,7 +588,7 @@ static enum emulate_status special(struct emulate_ctxt *ctxt, enum emulate_speci
 
 static const struct emulate_ops ops = {
 	.fetch = fetch, .read = read, .write = write, .probe_write = probe_write,
-	.cmpxchg = compare_exchange, .pio_in = pio_in, .pio_out = pio_out,
+	.compare_exchange = compare_exchange, .pio_in = pio_in, .pio_out = pio_out,
 	.get_segment = get_segment, .set_segment = set_segment,
 	.get_table = get_table, .set_table = set_table,
 	.get_cr = get_cr, .set_cr = set_cr, .get_dr = get_dr, .set_dr = set_dr,

@@ -126,7 +126,7 @@ struct emulate_table {
 	u16 limit;
 };
 
-/* Access flags that read, write, probe_write and cmpxchg callbacks get. */
+/* Access flags that read, write, probe_write and compare_exchange callbacks get. */
 #define EMULATE_ACCESS_SYSTEM \
 	0x01 /* implicit supervisor access whatever the CPL: descriptor tables, TSS, stacks of
 					 * gates; SMAP applies to it even with RFLAGS.AC set */
@@ -137,7 +137,7 @@ struct emulate_table {
 					 * EMULATE_UNSUPPORTED without doing anything and get them
 					 * singly */
 #define EMULATE_ACCESS_LOCKED \
-	0x08 /* cmpxchg: bus-locked by the guest's request (LOCK, or XCHG with memory) */
+	0x08 /* compare_exchange: bus-locked by the guest's request (LOCK, or XCHG with memory) */
 
 /* get_cr and set_cr take 0, 2, 3, 4, 8 and this. */
 #define EMULATE_XCR0 16
@@ -209,9 +209,9 @@ struct emulate_ctxt;
  * @write: to memory. Never pends: what user space must see is queued, and EMULATE_DONE returned;
  *	the owner exits to user space after the instruction
  * @probe_write: would a write fault? Changes nothing, and does not pend
- * @cmpxchg: store @new if memory holds what @old holds, atomically on plain memory; *@swapped says
- *	whether it did, and if not, @old gets what memory held. 1, 2, 4, 8 or 16 bytes. On MMIO the
- *	old value counts as matching
+ * @compare_exchange: store @new if memory holds what @old holds, atomically on plain memory;
+ *	*@swapped says whether it did, and if not, @old gets what memory held. 1, 2, 4, 8 or 16
+ *	bytes. On MMIO the old value counts as matching
  * @pio_in: @count elements of @size bytes from @port to @buf; may return EMULATE_PENDING, and is
  *	then called again with the same port, size and count. @buf is emulate_ctxt.pio_data for
  *	string instructions
@@ -247,9 +247,9 @@ struct emulate_ops {
 				     unsigned int len, unsigned int access);
 	enum emulate_status (*probe_write)(struct emulate_ctxt *ctxt, u64 linear, unsigned int len,
 					   unsigned int access);
-	enum emulate_status (*cmpxchg)(struct emulate_ctxt *ctxt, u64 linear, void *old,
-				       const void *new, unsigned int len, unsigned int access,
-				       bool *swapped);
+	enum emulate_status (*compare_exchange)(struct emulate_ctxt *ctxt, u64 linear, void *old,
+						const void *new, unsigned int len,
+						unsigned int access, bool *swapped);
 	enum emulate_status (*pio_in)(struct emulate_ctxt *ctxt, u16 port, unsigned int size,
 				      unsigned int count, void *buf);
 	enum emulate_status (*pio_out)(struct emulate_ctxt *ctxt, u16 port, unsigned int size,

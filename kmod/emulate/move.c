@@ -233,8 +233,8 @@ enum emulate_status run_cmpxchg8b(struct emulate_ctxt *ctxt)
 	memcpy(next, &new[0], half);
 	memcpy(next + half, &new[1], half);
 	if (ctxt->insn.prefixes & PREFIX_LOCK)
-		status = ctxt->ops->cmpxchg(ctxt, linear, memory, next, 2 * half,
-					    EMULATE_ACCESS_LOCKED, &swapped);
+		status = ctxt->ops->compare_exchange(ctxt, linear, memory, next, 2 * half,
+						     EMULATE_ACCESS_LOCKED, &swapped);
 	else
 		status = ctxt->ops->write(ctxt, linear, next, 2 * half, 0);
 	if (status != EMULATE_DONE)

@@ -270,8 +270,9 @@ enum emulate_status store_other_operand(struct emulate_ctxt *ctxt, struct emulat
 			  (ctxt->gpr[operand->reg] & 0xff) | (operand->value & 0xff) << 8);
 	if (operand->type != OPERAND_MEM)
 		return EMULATE_DONE;
-	status = ctxt->ops->cmpxchg(ctxt, operand->linear, &operand->original, &operand->value,
-				    operand->size, EMULATE_ACCESS_LOCKED, &swapped);
+	status = ctxt->ops->compare_exchange(ctxt, operand->linear, &operand->original,
+					     &operand->value, operand->size,
+					     EMULATE_ACCESS_LOCKED, &swapped);
 	ctxt->lost = !swapped;
 	return status;
 }

@@ -103,8 +103,9 @@ enum emulate_status mark_descriptor(struct emulate_ctxt *ctxt, struct descriptor
 	segment->attributes |= bit;
 	if (old == new)
 		return EMULATE_DONE;
-	status = ctxt->ops->cmpxchg(ctxt, descriptor->linear + 5, &old, &new, 1,
-				    EMULATE_ACCESS_SYSTEM | EMULATE_ACCESS_LOCKED, &swapped);
+	status = ctxt->ops->compare_exchange(ctxt, descriptor->linear + 5, &old, &new, 1,
+					     EMULATE_ACCESS_SYSTEM | EMULATE_ACCESS_LOCKED,
+					     &swapped);
 	if (status != EMULATE_DONE || swapped)
 		return status;
 	/*

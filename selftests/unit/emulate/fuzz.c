@@ -99,7 +99,7 @@ static enum emulate_status fuzz_cmpxchg(struct emulate_ctxt *ctxt, u64 linear, v
 					bool *swapped)
 {
 	require(len == 1 || len == 2 || len == 4 || len == 8 || len == 16);
-	WRAP(false, cmpxchg, linear & 0x1ffff, old, new, len, access, swapped);
+	WRAP(false, compare_exchange, linear & 0x1ffff, old, new, len, access, swapped);
 }
 
 static enum emulate_status fuzz_pio_in(struct emulate_ctxt *ctxt, u16 port, unsigned int size,
@@ -189,7 +189,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 	ops.read = fuzz_read;
 	ops.write = fuzz_write;
 	ops.probe_write = fuzz_probe;
-	ops.cmpxchg = fuzz_cmpxchg;
+	ops.compare_exchange = fuzz_cmpxchg;
 	ops.pio_in = fuzz_pio_in;
 	ops.pio_out = fuzz_pio_out;
 	ops.get_segment = fuzz_get_segment;

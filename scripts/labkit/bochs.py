@@ -16,7 +16,7 @@ import subprocess
 import sys
 import time
 
-from . import LabError, backports, cache, elf
+from . import LabError, backports, build, cache, elf
 
 CHANNELS = "pipe"  # Bochs appends to a file by its name; what is behind the name may be a pipe or a terminal
 VERSION = "3.0"
@@ -172,29 +172,16 @@ def _fix(source):
             file.write(text.replace(old, new))
 
 
-def _log_tail(path):
-    with open(path, errors="replace", encoding="utf-8") as file:
-        return "\n".join(file.read().splitlines()[-15:])
-
-
-def _compile(source, log_path):
+def _compile(source, log):
     """Configure and build, with a note now and then."""
     total = len(glob.glob(os.path.join(source, "**/*.cc"), recursive=True))
-    with open(log_path, "wb") as log:
-        for words in (["./configure", *FLAGS], ["make", f"-j{os.cpu_count()}", "bochs"]):
-            with subprocess.Popen(
-                words, cwd=source, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
-                env={key: value for key, value in os.environ.items() if key not in ("MAKEFLAGS", "MAKELEVEL")},
-            ) as process:
-                while True:
-                    try:
-                        process.wait(15)
-                        break
-                    except subprocess.TimeoutExpired:
-                        done = len(glob.glob(os.path.join(source, "**/*.o"), recursive=True))
-                        print(f"lab: building Bochs: {done} of at most {total} files", file=sys.stderr, flush=True)
-            if process.returncode:
-                raise LabError(f"building Bochs failed at {words[0]}:\n{_log_tail(log_path)}")
+
+    def progress():
+        done = len(glob.glob(os.path.join(source, "**/*.o"), recursive=True))
+        return f"building Bochs: {done} of at most {total} files"
+
+    for words in (["./configure", *FLAGS], ["make", f"-j{os.cpu_count()}", "bochs"]):
+        build.run(words, log, progress, cwd=source)
 
 
 def _build(folder):

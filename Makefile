@@ -24,6 +24,7 @@ help:
 	@echo 'make check-unit   tests of the pure parts, in user space'
 	@echo 'make check-style  layout and rules of the sources; sparse, W=1, clang, kernel-doc, analyzer'
 	@echo 'make check-host   tests in the emulated machine only; TEST=word picks some'
+	@echo 'make check-debug  the suite on a debug kernel (KASAN, lockdep, kmemleak ...), which is built first'
 	@echo 'make check-models the tests on CPUs of both vendors that have less; those that have too little refuse'
 	@echo 'make check-kvm-selftests  the KVM selftests of the kernel, on okvm and on upstream kvm'
 	@echo 'make check-vmms   QEMU, libvirt, libguestfs and gVisor of Debian, and what they boot; half an hour'
@@ -99,6 +100,9 @@ check-host: all selftests guest
 	@scripts/check --host $(HOST) $(kernel) $(addprefix --hypervisor ,$(HYPERVISOR)) \
 		--hypervisor-args='$(ARGS)' $(addprefix --test ,$(TEST)) host
 
+check-debug: runner selftests guest
+	@scripts/check --host svm-debug $(addprefix --test ,$(TEST)) host
+
 check-models: all selftests guest
 	@scripts/check $(kernel) $(addprefix --test ,$(TEST)) refusals models
 
@@ -141,4 +145,4 @@ clean:
 	rm -rf build
 
 .PHONY: all help setup setup-check module module-counted runner selftests guest demo check check-unit check-style check-host
-.PHONY: check-models check-kvm-selftests check-vmms compare bench bench-record bench-limits bench-plot install clean
+.PHONY: check-debug check-models check-kvm-selftests check-vmms compare bench bench-record bench-limits bench-plot install clean

@@ -9,6 +9,7 @@ FOLDER = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))
 REQUIRED = ("emulator", "vendor", "cpus", "memory")
 DEFAULTS = {
     "append": "",
+    "kernel": "",  # which to boot unless somebody asks for another: none for the one that okvm is built for
     "kvm_args": "",  # parameters that upstream's module needs there
     "patience": "1",  # every time limit is multiplied by it
     "slow_tests": "",  # those that are left out there unless somebody asks for them

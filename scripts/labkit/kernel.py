@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """
 Kernels for a test host: Debian's linux-image package of a release, fetched and unpacked into the cache (never
-installed), or a folder of one's own with vmlinuz and lib/modules/<release> in it (a debug kernel, say).
+installed), a folder of one's own with vmlinuz and lib/modules/<release> in it, or the lab's debug kernel (debug.py).
 """
 
 import lzma
@@ -11,7 +11,7 @@ import shutil
 import struct
 import subprocess
 
-from . import LabError, cache
+from . import LabError, cache, debug
 
 KREL = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "krel")
 
@@ -39,16 +39,17 @@ class Kernel:
     """
     release: as `uname -r` prints it; image: the bzImage; executable: the same as an ELF file, which starts
     sooner since nothing has to be decompressed; modules: squashfs of lib/modules with depmod's files;
-    tree: the folder that holds lib/modules.
+    tree: the folder that holds lib/modules; build: what modules are built against, if it is not Debian's headers.
     """
 
-    def __init__(self, release, folder):
+    def __init__(self, release, folder, build=None):
         self.release = release
         self.folder = folder
         self.image = os.path.join(folder, "vmlinuz")
         self.executable = os.path.join(folder, "vmlinux")
         self.modules = os.path.join(folder, "modules.squashfs")
         self.tree = folder
+        self.build = build
         self._dependencies = None
 
     def _load_dependencies(self):
@@ -115,7 +116,7 @@ def _extract_executable(image, target):
         file.write(executable)
 
 
-def _finish(release, source, folder):
+def finish(release, source, folder):
     """Fill a cache folder from an unpacked kernel: source has boot/vmlinuz-<release> or vmlinuz, and lib/modules."""
     image = os.path.join(source, "boot", f"vmlinuz-{release}")
     if not os.path.exists(image):
@@ -158,7 +159,7 @@ def _installed(release):
 def _fetch(release, version, folder):
     """Fetch and unpack Debian's package into folder."""
     if _installed(release):
-        _finish(release, "/", folder)
+        finish(release, "/", folder)
         return
     package = f"linux-image-{release}"
     try:
@@ -169,7 +170,7 @@ def _fetch(release, version, folder):
     archives = [name for name in os.listdir(folder) if name.endswith(".deb")]
     unpacked = os.path.join(folder, "unpacked")
     _run(["dpkg-deb", "-x", os.path.join(folder, archives[0]), unpacked])
-    _finish(release, unpacked, folder)
+    finish(release, unpacked, folder)
     shutil.rmtree(unpacked)
     os.unlink(os.path.join(folder, archives[0]))
 
@@ -193,14 +194,16 @@ def _own(source):
     stamp = os.stat(os.path.join(source, "vmlinuz")).st_mtime_ns
     folder = cache.once(
         f"kernels/{releases[0]}_{stamp}",
-        lambda temporary: _finish(releases[0], source, temporary),
+        lambda temporary: finish(releases[0], source, temporary),
         f"preparing the kernel of {source}",
     )
     return Kernel(releases[0], folder)
 
 
 def load(spec=None):
-    """The kernel of a release or of a folder; without either, that of the headers that okvm is built against."""
+    """The kernel of a release or of a folder, or `debug`; without any, that of the headers okvm is built against."""
+    if spec == "debug":
+        return debug.load()
     if spec and "/" in spec:
         return _own(spec)
     release = spec or default_release()

@@ -42,15 +42,28 @@ TROUBLE = re.compile(
 )
 
 
+# The kernel tells of memory that it did not get, and the test of that name sees to it that it does not.
+REFUSED = re.compile(r"\bfault_injection: vmalloc error: ")
+REFUSED_STACK = re.compile(r"\bCPU: \d+ PID: \d+ Comm: fault_injection |\bCall Trace:")
+REFUSED_END = re.compile(r"\bMem-Info:")
+
+
 class Scanner:
     """Fed with the lines of a kernel log as they come; keeps the bad ones."""
 
     def __init__(self, allow=()):
         self.allow = [re.compile(pattern) for pattern in allow]
         self.trouble = []
+        self.refused = False
 
     def feed(self, line):
         """True when the line is trouble."""
+        if REFUSED.search(line):
+            self.refused = True
+        elif REFUSED_END.search(line):
+            self.refused = False
+        if self.refused and REFUSED_STACK.search(line):
+            return False
         if not TROUBLE.search(line) or any(pattern.search(line) for pattern in self.allow):
             return False
         self.trouble.append(line)

@@ -24,17 +24,6 @@
 #define PM_SWAPPED	(1ul << 62)
 #define PM_PFN		((1ul << 55) - 1)
 
-/* Write a word to a file; false when it cannot be. */
-static bool put(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY);
-	bool ok = fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text);
-
-	if (fd >= 0)
-		close(fd);
-	return ok;
-}
-
 static uint64_t get_number(const char *path)
 {
 	char text[32] = "";
@@ -92,7 +81,7 @@ static void need_swap(void)
 		test_skip("no swap, and no zram");
 	snprintf(zram, sizeof(zram), "/dev/zram%lu", get_number("/sys/class/zram-control/hot_add"));
 	snprintf(path, sizeof(path), "/sys/block/%s/disksize", zram + 5);
-	TEST_REQUIRE(put(path, size) && make_swap(zram, strtoul(size, NULL, 10)),
+	TEST_REQUIRE(put_file(path, size) && make_swap(zram, strtoul(size, NULL, 10)),
 		     "no swap, and %s cannot be made one", zram);
 }
 
@@ -224,7 +213,7 @@ static void limited_vm(void)
 	struct vcpu *v;
 	char *mem;
 
-	TEST_ASSERT(put(CGROUP "/cgroup.procs", "0"), "join the cgroup");
+	TEST_ASSERT(put_file(CGROUP "/cgroup.procs", "0"), "join the cgroup");
 	v = guest_of(sweeps);
 	mem = vm_add_mem(v->vm, SLOT, GPA, SIZE, 0);
 	madvise(mem, SIZE, MADV_NOHUGEPAGE);
@@ -239,10 +228,10 @@ TEST_TIMEOUT(under_a_cgroup_limit, 90)
 	int pid;
 
 	need_swap();
-	put("/sys/fs/cgroup/cgroup.subtree_control", "+memory");
+	put_file("/sys/fs/cgroup/cgroup.subtree_control", "+memory");
 	rmdir(CGROUP);
 	TEST_REQUIRE(!mkdir(CGROUP, 0755), "cannot make a cgroup at " CGROUP);
-	if (!put(CGROUP "/memory.max", "7000000")) {
+	if (!put_file(CGROUP "/memory.max", "7000000")) {
 		rmdir(CGROUP);
 		test_skip("no memory controller in cgroup v2");
 	}
@@ -266,8 +255,8 @@ static bool same_frame(const char *a, const char *b)
 
 static void end_ksm(void)
 {
-	put(KSM "run", "2");
-	put(KSM "run", "0");
+	put_file(KSM "run", "2");
+	put_file(KSM "run", "0");
 }
 
 TEST_TIMEOUT(merged_and_unshared, 60)
@@ -286,9 +275,9 @@ TEST_TIMEOUT(merged_and_unshared, 60)
 		TEST_ASSERT_EQ(probe_write(v[i], GPA, 0x1234), PROBE_RAM);
 		TEST_ASSERT(!madvise(mem[i], 4 * PAGE_SIZE, MADV_MERGEABLE), "MADV_MERGEABLE");
 	}
-	put(KSM "sleep_millisecs", "5");
-	put(KSM "pages_to_scan", "1000");
-	put(KSM "run", "1");
+	put_file(KSM "sleep_millisecs", "5");
+	put_file(KSM "pages_to_scan", "1000");
+	put_file(KSM "run", "1");
 	for (int n = 0; !same_frame(mem[0], mem[1]); n++) {
 		if (n == 2000)
 			end_ksm();
@@ -296,7 +285,7 @@ TEST_TIMEOUT(merged_and_unshared, 60)
 		usleep(10000);
 	}
 	/* Stop merging, and leave what is merged. */
-	put(KSM "run", "0");
+	put_file(KSM "run", "0");
 	for (int i = 0; i < 2; i++) {
 		TEST_ASSERT_EQ(probe_read(v[i], GPA, &value), PROBE_RAM);
 		TEST_ASSERT_EQ(value, 0x1234);

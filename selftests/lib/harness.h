@@ -93,6 +93,9 @@ void test_skip(const char *fmt, ...);
 		test_fail(__FILE__, __LINE__, e_, #cmd, "should fail with " #want);	\
 } while (0)
 
+/** put_file() - write a text to a file that is there; false when it cannot be */
+bool put_file(const char *path, const char *text);
+
 /** spawn() - fork a process of the case; its TEST_ASSERTs work. Returns 0 in the child */
 int spawn(void);
 

@@ -68,7 +68,12 @@ struct okvm_exit {
 		struct { u8 vector; u32 error; u64 address; } exception;
 		struct { u64 address; bool decoded; } invlpg;
 		struct { u16 reg; u8 vector; } apic;
-		struct { u16 selector; u8 reason; bool has_error; u32 error; u8 idt_vector; } task;
+		struct {
+			u16 selector;
+			u8 reason, idt_vector;
+			bool has_error, by_insn; /* by_insn: RIP is on what asked for it */
+			u32 error;
+		} task;
 	};
 };
 
@@ -242,5 +247,6 @@ struct okvm_hw {
 	bool no_rdtscp, no_invpcid, no_xsaves; /* the CPU has it, a guest cannot */
 };
 extern struct okvm_hw okvm_hw;
+extern bool okvm_want_tdp;	/* module parameter: else shadow paging */
 
 #endif

@@ -114,6 +114,11 @@ int okvm_cpuid_setup(void)
 	cpuid_caps_init(&caps, &host);
 	if (!okvm_hw.nx)
 		caps.word[WORD_8000_0001_EDX] &= ~feature_bit(X86_FEATURE_NX);
+	/* Shadow pages are not tagged: a change of PCID would have to flush like any other. */
+	if (!okvm_hw.tdp) {
+		caps.word[WORD_1_ECX] &= ~feature_bit(X86_FEATURE_PCID);
+		caps.word[WORD_7_0_EBX] &= ~feature_bit(X86_FEATURE_INVPCID);
+	}
 	if (okvm_hw.no_rdtscp) {
 		caps.word[WORD_8000_0001_EDX] &= ~feature_bit(X86_FEATURE_RDTSCP);
 		caps.word[WORD_7_0_ECX] &= ~feature_bit(X86_FEATURE_RDPID);

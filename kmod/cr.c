@@ -26,6 +26,23 @@
 #define CR4_FLUSHES	(X86_CR4_PGE | X86_CR4_PAE | X86_CR4_PSE | X86_CR4_LA57)
 
 /**
+ * okvm_shadow_cr4 - the CPU's CR4 under shadow paging, which is always on, with 64-bit entries
+ * @vcpu: the vCPU
+ * @cr4: what it would be else
+ *
+ * Without paging the guest has no user pages that its kernel could not touch.
+ */
+unsigned long okvm_shadow_cr4(struct okvm_vcpu *vcpu, unsigned long cr4)
+{
+	cr4 |= X86_CR4_PAE;
+	if (!okvm_paging(vcpu))
+		cr4 &= ~(X86_CR4_SMEP | X86_CR4_SMAP | X86_CR4_PKE);
+	if (!okvm_long_mode(vcpu))
+		cr4 &= ~(X86_CR4_LA57 | X86_CR4_PCIDE);
+	return cr4;
+}
+
+/**
  * okvm_valid_cr0 - may CR0 hold this?
  * @vcpu: the vCPU
  * @cr0: the value
@@ -220,6 +237,7 @@ int okvm_set_cr3(struct okvm_vcpu *vcpu, unsigned long value)
 	vcpu->cr3 = value;
 	vcpu->regs_avail |= BIT(REG_CR3);
 	okvm_backend->set_cr(vcpu, 3);
+	okvm_mmu_new_cr3(vcpu);
 	if (flush)
 		okvm_request(vcpu, REQ_TLB_FLUSH_GUEST);
 	return 0;

@@ -571,6 +571,8 @@ static enum emulate_status special(struct emulate_ctxt *ctxt, enum emulate_speci
 	case SPECIAL_INVLPG:
 	case SPECIAL_INVPCID:
 		okvm_count(vcpu, invlpg);
+		if (!okvm_hw.tdp && kind == SPECIAL_INVLPG)
+			okvm_shadow_invlpg(vcpu, operand);
 		okvm_request(vcpu, REQ_TLB_FLUSH_GUEST);
 		return EMULATE_DONE;
 	case SPECIAL_HLT:
@@ -772,14 +774,19 @@ static int act_on(struct okvm_vcpu *vcpu, enum emulate_status status)
 	}
 }
 
-static int execute(struct okvm_vcpu *vcpu)
+static enum emulate_status try_execute(struct okvm_vcpu *vcpu)
 {
 	enum emulate_status status;
 
 	prepare_execute(vcpu);
 	status = emulate_execute(&vcpu->emulate);
 	commit(vcpu, status == EMULATE_DONE);
-	return act_on(vcpu, status);
+	return status;
+}
+
+static int execute(struct okvm_vcpu *vcpu)
+{
+	return act_on(vcpu, try_execute(vcpu));
 }
 
 /* The data of a read is there: the decoded instruction runs once more, from its start. */
@@ -818,6 +825,32 @@ int okvm_emulate_instruction(struct okvm_vcpu *vcpu, gpa_t gpa, bool gpa_valid)
 	    vcpu->dbg.guest_debug & KVM_GUESTDBG_USE_SW_BP)
 		return okvm_debug_exit(vcpu, X86_TRAP_BP, 0);
 	return execute(vcpu);
+}
+
+/**
+ * okvm_emulate_table_write - emulate the instruction at RIP, which writes to RAM that the CPU must
+ *	not write: a guest's table that is shadowed, or a read-only page without CR0.WP
+ * @vcpu: the vCPU
+ * @gpa: where it writes
+ *
+ * What is beyond the emulator runs natively once the page is no table any more.
+ *
+ * Context: the vCPU's thread; may sleep.
+ * Return: RESUME_GUEST, RESUME_USER, or a negative errno.
+ */
+int okvm_emulate_table_write(struct okvm_vcpu *vcpu, gpa_t gpa)
+{
+	enum emulate_status status;
+
+	okvm_count(vcpu, insn_emulation);
+	okvm_io_begin(vcpu);
+	prepare_decode(vcpu);
+	status = emulate_decode(&vcpu->emulate);
+	if (status == EMULATE_DONE)
+		status = try_execute(vcpu);
+	if (status == EMULATE_UNSUPPORTED && okvm_shadow_unprotect(vcpu, gpa))
+		return RESUME_GUEST;
+	return act_on(vcpu, status);
 }
 
 /* Outside 64-bit code the upper half of RIP does not exist. */
@@ -875,12 +908,18 @@ int okvm_undefined(struct okvm_vcpu *vcpu)
  */
 int okvm_task_switch(struct okvm_vcpu *vcpu)
 {
-	const struct okvm_exit *exit = &vcpu->exit;
 	struct emulate_ctxt *ctxt = &vcpu->emulate;
+	struct okvm_exit *exit = &vcpu->exit;
 	enum emulate_status status;
 
 	okvm_io_begin(vcpu);
 	prepare_decode(vcpu);
+	if (exit->task.by_insn && !exit->insn_len) {
+		status = emulate_decode(ctxt);
+		if (status != EMULATE_DONE)
+			return act_on(vcpu, status);
+		exit->insn_len = emulate_next_rip(ctxt) - okvm_rip(vcpu);
+	}
 	prepare_execute(vcpu);
 	ctxt->rip += exit->insn_len;
 	status = emulate_task_switch(ctxt, exit->task.selector, exit->task.reason,

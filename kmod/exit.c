@@ -219,6 +219,9 @@ static int handle_exception(struct okvm_vcpu *vcpu)
 		okvm_queue_exception_error(vcpu, X86_TRAP_AC, exit->exception.error);
 		return RESUME_GUEST;
 	case X86_TRAP_PF:
+		if (!okvm_hw.tdp)
+			return okvm_shadow_fault(vcpu, exit->exception.address,
+						 exit->exception.error);
 		okvm_queue_page_fault(vcpu, exit->exception.address, exit->exception.error);
 		return RESUME_GUEST;
 	default:

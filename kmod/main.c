@@ -13,6 +13,11 @@ static const struct okvm_backend *const backends[] = { &okvm_vmx_backend, &okvm_
 const struct okvm_backend *okvm_backend;
 struct okvm_hw okvm_hw;
 
+/* Off: shadow paging, also on an AMD CPU that could do without. */
+bool okvm_want_tdp = true;
+module_param_named(tdp, okvm_want_tdp, bool, 0444);
+MODULE_PARM_DESC(tdp, "use two-dimensional paging where the CPU has it: NPT; EPT is always used");
+
 DEFINE_STATIC_CALL_NULL(okvm_run, *((struct okvm_backend *)NULL)->run);
 DEFINE_STATIC_CALL_NULL(okvm_cache_reg, *((struct okvm_backend *)NULL)->cache_reg);
 

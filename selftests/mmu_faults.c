@@ -105,6 +105,7 @@ TEST(huge_pages_fault_once_each)
 	char *mem;
 	struct vcpu *v = setup(&mem, MADV_HUGEPAGE);
 
+	TEST_REQUIRE(!shadow_paging(), "shadow tables have small pages only");
 	need_huge_pages(mem);
 	expect_most(sweep(v, true), SIZE / SZ_2M + SLACK);
 	expect_most(sweep(v, true), 0);
@@ -116,6 +117,7 @@ TEST(neighbours_come_along)
 	char *mem;
 	struct vcpu *v = setup(&mem, MADV_NOHUGEPAGE);
 
+	TEST_REQUIRE(!shadow_paging(), "shadow tables are filled one page a fault");
 	TEST_REQUIRE(read_number("/sys/module/okvm/parameters/fault_around") == 16,
 		     "fault_around is not at its default");
 	expect_most(sweep(v, false), PAGES / 16 + SLACK);

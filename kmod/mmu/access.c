@@ -94,6 +94,9 @@ static int write_page(struct okvm_vcpu *vcpu, gpa_t gpa, const void *buf, unsign
 		done = write_few(user, buf, len);
 	else
 		done = !__copy_to_user(user, buf, len);
+	/* Some of it may be written in any case. */
+	if (!okvm_hw.tdp)
+		okvm_shadow_written(vcpu, gpa, len);
 	if (!done)
 		return -EFAULT;
 	mark_dirty(vcpu, gpa);
@@ -250,6 +253,8 @@ int okvm_cmpxchg_guest(struct okvm_vcpu *vcpu, gpa_t gpa, void *old, const void 
 		r = cmpxchg_user(user, old, new, len);
 	if (!r)
 		mark_dirty(vcpu, gpa);
+	if (!r && !okvm_hw.tdp)
+		okvm_shadow_written(vcpu, gpa, len);
 	okvm_slots_end(vcpu);
 	return r;
 }

@@ -13,7 +13,7 @@
 
 #include "mmu/dirty.h"
 #include "mmu/memslot.h"
-#include "mmu/tdp.h"
+#include "mmu/shadow.h"
 
 static struct okvm_slots no_slots;
 
@@ -94,14 +94,21 @@ static void publish(struct okvm_vm *vm, struct okvm_slots *slots, u64 zap, u64 n
 {
 	struct mm_link *link = vm->mmu.link;
 	struct okvm_slots *old = vm->mmu.slots;
+	LIST_HEAD(dead_shadow);
 	LIST_HEAD(dead);
 
 	write_lock(&link->lock);
+	/* The guest's tables may be in what goes. */
+	if (npages && vm->mmu.shadow) {
+		shadow_zap_all(vm, &dead_shadow);
+		shadow_flush(vm);
+	}
 	if (npages && tdp_zap(vm, zap, zap + npages, &dead))
 		okvm_flush_remote_tlbs(vm);
 	smp_store_release(&vm->mmu.slots, slots);
 	write_unlock(&link->lock);
 	tdp_free(link, &dead, true);
+	shadow_free(vm, &dead_shadow);
 	wait_for_readers(vm, old);
 	free_slots(old);
 }
@@ -163,7 +170,7 @@ static int delete_slot(struct okvm_vm *vm, struct okvm_slot *old)
 
 	if (!slots)
 		return -ENOMEM;
-	vm->mmu.total_pages -= old->npages;
+	WRITE_ONCE(vm->mmu.total_pages, vm->mmu.total_pages - old->npages);
 	xa_erase(&vm->mmu.by_id, old->id);
 	publish(vm, slots, old->base, old->npages);
 	if (old->dirty)
@@ -184,7 +191,7 @@ static int create_slot(struct okvm_vm *vm, const struct kvm_userspace_memory_reg
 		goto fail;
 	if (xa_err(xa_store(&vm->mmu.by_id, slot->id, slot, GFP_KERNEL_ACCOUNT)))
 		goto fail;
-	vm->mmu.total_pages += slot->npages;
+	WRITE_ONCE(vm->mmu.total_pages, vm->mmu.total_pages + slot->npages);
 	if (slot->dirty)
 		dirty_log_begin(vm);
 	publish(vm, slots, 0, 0);

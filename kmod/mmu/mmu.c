@@ -9,20 +9,23 @@
 
 #include "mmu/dirty.h"
 #include "mmu/memslot.h"
-#include "mmu/tdp.h"
+#include "mmu/shadow.h"
 
 /**
  * okvm_mmu_setup - at module load, when the backend is set up
  *
- * Return: 0, or -EOPNOTSUPP: no nested paging.
+ * Return: 0.
  */
 int __init okvm_mmu_setup(void)
 {
 	u64 host_pat;
 
+	/* What user space can read there is what is in use. */
+	okvm_want_tdp = okvm_hw.tdp;
 	if (!okvm_hw.tdp) {
-		pr_err("requires nested paging (NPT), which this CPU does not have\n");
-		return -EOPNOTSUPP;
+		/* The tree is for our eyes only: page by page, as the shadow tables map it. */
+		okvm_hw.max_leaf_level = LEVEL_4K;
+		okvm_hw.tdp_levels = 4;
 	}
 	if (okvm_hw.ept) {
 		rdmsrl(MSR_IA32_CR_PAT, host_pat);
@@ -51,9 +54,16 @@ void okvm_mmu_unsetup(void)
  */
 int okvm_mmu_vm_create(struct okvm_vm *vm)
 {
+	int err;
+
+	if (!okvm_hw.tdp && shadow_create(vm))
+		return -ENOMEM;
 	memslots_create(vm);
 	vm->mmu.pml = okvm_hw.pml;
-	return mm_link_create(vm);
+	err = mm_link_create(vm);
+	if (err)
+		shadow_destroy(vm);
+	return err;
 }
 
 /**
@@ -65,6 +75,7 @@ int okvm_mmu_vm_create(struct okvm_vm *vm)
 void okvm_mmu_vm_release(struct okvm_vm *vm)
 {
 	mm_link_release(vm);
+	shadow_destroy(vm);
 	tdp_free_all(vm);
 	mm_link_put(vm);
 }
@@ -95,10 +106,12 @@ int okvm_mmu_load(struct okvm_vcpu *vcpu)
 {
 	int err = tdp_make_root(vcpu->vm);
 
-	if (err) {
+	if (!err && !okvm_hw.tdp)
+		err = shadow_load(vcpu);
+	if (err)
 		okvm_request(vcpu, REQ_MMU_RELOAD);
+	if (err || !okvm_hw.tdp)
 		return err;
-	}
 	vcpu->mmu.root = READ_ONCE(vcpu->vm->mmu.root);
 	okvm_backend->set_root(vcpu, vcpu->mmu.root | tdp_format.encrypt);
 	return 0;
@@ -109,10 +122,18 @@ int okvm_mmu_load(struct okvm_vcpu *vcpu)
  * @vcpu: the vCPU, loaded
  *
  * With nested paging the mode makes no difference to the root; a reset control block needs it anew.
+ * Shadow tables are the mode's.
  */
 void okvm_mmu_vcpu_reset(struct okvm_vcpu *vcpu)
 {
 	okvm_request(vcpu, REQ_MMU_RELOAD);
+}
+
+/** okvm_mmu_new_cr3 - the guest's root is another one, or its four pointers are */
+void okvm_mmu_new_cr3(struct okvm_vcpu *vcpu)
+{
+	if (!okvm_hw.tdp)
+		okvm_request(vcpu, REQ_MMU_RELOAD);
 }
 
 /** okvm_mmu_vcpu_create - a new vCPU's part; 0 or -ENOMEM */
@@ -130,6 +151,7 @@ void okvm_mmu_vcpu_free(struct okvm_vcpu *vcpu)
 
 	while (mmu->nr_tables)
 		free_page((unsigned long)mmu->tables[--mmu->nr_tables]);
+	shadow_vcpu_free(vcpu);
 	dirty_ring_free(vcpu);
 }
 
@@ -154,11 +176,7 @@ static long translate(struct okvm_vcpu *vcpu, void *arg)
 	return 0;
 }
 
-/* KVM has at least so many, and so many thousandths of guest memory unless user space says. */
-#define MIN_SHADOW_PAGES	64
-#define SHADOW_PERMILLE		20
-
-/* KVM_SET_NR_MMU_PAGES: KVM API document, 4.44. Nested paging needs no shadow pages. */
+/* KVM_SET_NR_MMU_PAGES: KVM API document, 4.44. Two-dimensional paging needs no shadow pages. */
 static long set_shadow_pages(struct okvm_vm *vm, void *arg)
 {
 	unsigned long n = (unsigned long)arg;
@@ -166,19 +184,16 @@ static long set_shadow_pages(struct okvm_vm *vm, void *arg)
 	if ((u32)n < MIN_SHADOW_PAGES)
 		return -EINVAL;
 	mutex_lock(&vm->slots_lock);
-	vm->mmu.shadow_pages = n;
+	WRITE_ONCE(vm->mmu.shadow_pages, n);
 	mutex_unlock(&vm->slots_lock);
+	if (vm->mmu.shadow)
+		shadow_reclaim(vm, shadow_limit(vm));
 	return 0;
 }
 
 static long get_shadow_pages(struct okvm_vm *vm, void *arg)
 {
-	unsigned long n;
-
-	mutex_lock(&vm->slots_lock);
-	n = vm->mmu.shadow_pages ?: vm->mmu.total_pages * SHADOW_PERMILLE / 1000;
-	mutex_unlock(&vm->slots_lock);
-	return clamp(n, (unsigned long)MIN_SHADOW_PAGES, (unsigned long)INT_MAX);
+	return shadow_limit(vm);
 }
 
 const struct okvm_ioctl okvm_mmu_vm_ioctls[] = {

@@ -16,6 +16,8 @@ struct okvm_vcpu;
 struct kvm_dirty_gfn;
 struct okvm_slots;
 struct mm_link;
+struct okvm_shadow;
+struct shadow_page;
 
 /**
  * struct okvm_vm_mmu - a VM's part
@@ -31,9 +33,10 @@ struct mm_link;
  * @dirty_logs: slots that have a dirty log; written under slots_lock.
  * @manual_dirty: KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2's options, under slots_lock.
  * @total_pages: guest pages in all slots, under slots_lock.
- * @shadow_pages: how many pages of shadow tables user space allows, 0: it did not say; under
+ * @shadow_pages: how many shadow pages user space allows, 0: it did not say; written under
  *	slots_lock.
  * @ring_size: bytes of each vCPU's dirty ring, or 0; set once, before the first vCPU.
+ * @shadow: without two-dimensional paging: the tables that the CPU walks; else NULL.
  */
 struct okvm_vm_mmu {
 	struct okvm_slots *slots;
@@ -47,10 +50,15 @@ struct okvm_vm_mmu {
 	unsigned long total_pages;
 	unsigned int shadow_pages;
 	u32 ring_size;
+	struct okvm_shadow *shadow;
 };
 
 /* Enough tables for one fault: every level under a 5-level root. */
 #define TABLE_CACHE_SIZE	4
+
+/* How many shadow pages one fault, or one load of roots, can need. */
+#define SHADOW_CACHE_SIZE	4
+#define SHADOW_ROOTS		4
 
 /* What a walk meets at most: five levels. */
 #define FETCH_LEVELS	5
@@ -97,6 +105,11 @@ struct dirty_ring {
  * @nr_tables: filled entries of @tables
  * @tables: zeroed pages, so that nothing is allocated under a lock
  * @ring: its dirty ring
+ * @nr_shadow: filled entries of @shadow
+ * @shadow: the same for shadow pages
+ * @roots: the shadow pages that it runs on, one, or four under a root of the PAE format
+ * @pae_root: that root
+ * @retry: an instruction that writes to a table and could not be emulated, and how often it came
  */
 struct okvm_vcpu_mmu {
 	hpa_t root;
@@ -105,6 +118,11 @@ struct okvm_vcpu_mmu {
 	unsigned int nr_tables;
 	void *tables[TABLE_CACHE_SIZE];
 	struct dirty_ring ring;
+	unsigned int nr_shadow;
+	struct shadow_page *shadow[SHADOW_CACHE_SIZE];
+	struct shadow_page *roots[SHADOW_ROOTS];
+	u64 *pae_root;
+	struct { unsigned long rip; unsigned int n; } retry;
 };
 
 int okvm_mmu_setup(void);
@@ -142,6 +160,15 @@ void okvm_mmu_written(struct okvm_vcpu *vcpu, const u64 *gpas, unsigned int n);
 /* A page of the kernel's where no slot is: unless *@not is set, as the above; take it away. */
 int okvm_mmu_map_own(struct okvm_vcpu *vcpu, gpa_t gpa, hpa_t phys, const atomic_t *not);
 void okvm_mmu_unmap_own(struct okvm_vm *vm, gpa_t gpa);
+
+void okvm_mmu_new_cr3(struct okvm_vcpu *vcpu);	/* CR3 was written, or read anew */
+
+/* Without two-dimensional paging: a #PF of the guest's, its INVLPG, its writes by our hand. */
+int okvm_shadow_fault(struct okvm_vcpu *vcpu, u64 linear, u32 error);
+void okvm_shadow_invlpg(struct okvm_vcpu *vcpu, u64 linear);
+void okvm_shadow_written(struct okvm_vcpu *vcpu, gpa_t gpa, unsigned int len);
+bool okvm_shadow_unprotect(struct okvm_vcpu *vcpu, gpa_t gpa);
+bool okvm_shadow_watches(struct okvm_vm *vm, u64 gfn);
 
 /*
  * Guest memory by physical address, from the vCPU's thread; may sleep. 0 or -EFAULT: no slot, or

@@ -8,7 +8,7 @@
 #include <linux/mm.h>
 
 #include "mmu/host.h"
-#include "mmu/tdp.h"
+#include "mmu/shadow.h"
 
 struct pte_format tdp_format __ro_after_init;
 
@@ -143,6 +143,8 @@ bool tdp_zap(struct okvm_vm *vm, u64 start, u64 end, struct list_head *dead)
 	lockdep_assert_held_write(&vm->mmu.link->lock);
 	if (!root)
 		return false;
+	if (vm->mmu.shadow)
+		shadow_zap_range(vm, start, end);
 	for_each_tdp_pte(&it, vm, root, start, end) {
 		if (pt_iter_is_leaf(&it))
 			WRITE_ONCE(*it.ptep, 0);
@@ -312,6 +314,8 @@ void tdp_protect_mask(struct tdp_protect *p, u64 gfn, unsigned long mask)
 		ptep = &p->table[level_index(page, LEVEL_4K)];
 		if (READ_ONCE(*ptep) & bits) {
 			atomic64_andnot(bits, (atomic64_t *)ptep);
+			if (p->vm->mmu.shadow)
+				shadow_protect(p->vm, page);
 			p->taken = true;
 		}
 	}
@@ -338,8 +342,11 @@ void tdp_protect_slot(struct okvm_vm *vm, const struct okvm_slot *slot)
 		next = min(end, gfn + STEP_PAGES);
 		read_lock(&link->lock);
 		for_each_tdp_pte(&it, vm, root, gfn, next)
-			if (pt_iter_is_leaf(&it))
-				taken |= protect_leaf(vm, &it);
+			if (pt_iter_is_leaf(&it) && protect_leaf(vm, &it)) {
+				if (vm->mmu.shadow)
+					shadow_protect(vm, it.gfn);
+				taken = true;
+			}
 		read_unlock(&link->lock);
 		cond_resched();
 	}
@@ -377,7 +384,7 @@ void tdp_collapse_slot(struct okvm_vm *vm, const struct okvm_slot *slot)
 	LIST_HEAD(dead);
 	bool taken;
 
-	if (!root || slot->max_level == LEVEL_4K)
+	if (!root || slot->max_level == LEVEL_4K || okvm_hw.max_leaf_level == LEVEL_4K)
 		return;
 	for (gfn = slot->base; gfn < end; gfn = next) {
 		next = min(end, gfn + STEP_PAGES);
@@ -395,6 +402,17 @@ void tdp_collapse_slot(struct okvm_vm *vm, const struct okvm_slot *slot)
 		write_unlock(&link->lock);
 		tdp_free(link, &dead, true);
 	}
+}
+
+/** tdp_mark_accessed - a page was used, though the CPU does not say so here; the lock is held */
+void tdp_mark_accessed(struct okvm_vm *vm, u64 gfn)
+{
+	u64 *root = tdp_root(vm);
+	struct pt_iter it;
+
+	for_each_tdp_pte(&it, vm, root, gfn, gfn + 1)
+		if (pt_iter_is_leaf(&it) && !(it.pte & tdp_format.accessed))
+			atomic64_or(tdp_format.accessed, (atomic64_t *)it.ptep);
 }
 
 /**
@@ -416,12 +434,17 @@ bool tdp_young(struct okvm_vm *vm, u64 start, u64 end, bool clear)
 	if (!root)
 		return false;
 	for_each_tdp_pte(&it, vm, root, start, end) {
-		if (!pt_iter_is_leaf(&it) || !(it.pte & tdp_format.accessed))
+		if (!pt_iter_is_leaf(&it))
 			continue;
-		young = true;
-		if (!clear)
+		if (vm->mmu.shadow)
+			young |= shadow_young(vm, it.gfn, clear);
+		if (it.pte & tdp_format.accessed) {
+			young = true;
+			if (clear)
+				atomic64_andnot(tdp_format.accessed, (atomic64_t *)it.ptep);
+		}
+		if (young && !clear)
 			break;
-		atomic64_andnot(tdp_format.accessed, (atomic64_t *)it.ptep);
 	}
 	return young;
 }

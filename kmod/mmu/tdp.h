@@ -45,6 +45,7 @@ void tdp_free_all(struct okvm_vm *vm);
 void tdp_protect_mask(struct tdp_protect *p, u64 gfn, unsigned long mask);
 void tdp_protect_slot(struct okvm_vm *vm, const struct okvm_slot *slot);
 void tdp_collapse_slot(struct okvm_vm *vm, const struct okvm_slot *slot);
+void tdp_mark_accessed(struct okvm_vm *vm, u64 gfn);
 bool tdp_young(struct okvm_vm *vm, u64 start, u64 end, bool clear);
 
 void fault_setup(void);		/* fault.c */

@@ -227,7 +227,7 @@ static int mark_used(struct walk *w)
 {
 	const struct walk_mode *mode = w->ctxt->mode;
 	u64 used, entry = w->entry[w->level];
-	int level;
+	int level, r;
 
 	if (likely(walk_all_accessed(w) && ((entry & PTE_D) || !(w->access & ACCESS_WRITE))))
 		return 0;
@@ -239,9 +239,12 @@ static int mark_used(struct walk *w)
 			used |= PTE_D;
 		if (used == w->entry[level])
 			continue;
-		if (w->ctxt->ops->update(w->ctxt->priv, w->gpa[level], w->entry[level], used,
-					 mode->entry_bytes) > 0)
+		r = w->ctxt->ops->update(w->ctxt->priv, w->gpa[level], w->entry[level], used,
+					 mode->entry_bytes);
+		if (r > 0)
 			return 1;
+		if (!r)
+			w->entry[level] = used;
 	}
 	return 0;
 }

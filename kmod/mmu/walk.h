@@ -107,7 +107,7 @@ struct walk_ctxt {
  * @in_all: bits that are set in the entries of all levels that have rights
  * @level: where the walk is, and at the end the leaf's; 0: no paging
  * @gpa: address of each level's entry
- * @entry: its value
+ * @entry: its value, with what the walk has marked in it
  */
 struct walk {
 	const struct walk_ctxt *ctxt;

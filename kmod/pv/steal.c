@@ -118,7 +118,8 @@ static bool poke(struct okvm_vcpu *vcpu, gpa_t gpa, u8 value)
 	if (!read_trylock(&link->lock))
 		return false;
 	slot = slots_find(vcpu->vm->mmu.slots, gpa >> PAGE_SHIFT, &hint);
-	if (slot && memslot_may_write(vcpu, slot, 1)) {
+	if (slot && memslot_may_write(vcpu, slot, 1) &&
+	    !okvm_shadow_watches(vcpu->vm, gpa >> PAGE_SHIFT)) {
 		to = (void __user *)(slot_hva(slot, gpa >> PAGE_SHIFT) + offset_in_page(gpa));
 		done = !copy_to_user_nofault(to, &value, sizeof(value));
 		if (done)

@@ -20,7 +20,7 @@
 static int virq = -1;
 module_param(virq, int, 0444);
 MODULE_PARM_DESC(virq, "deliver interrupts by V_IRQ, not EVENTINJ (default: on QEMU's TCG)");
-bool svm_use_virq, svm_cr8_exits;
+bool svm_use_virq, svm_cr8_exits, svm_cr0_reads_exit;
 
 DEFINE_PER_CPU(struct svm_cpu, svm_cpus);
 u32 svm_max_asid;
@@ -122,7 +122,7 @@ static int svm_setup(void)
 
 	cpuid(SVM_CPUID_FUNC, &eax, &ebx, &ecx, &edx);
 	svm_max_asid = ebx - 1;
-	okvm_hw.tdp = boot_cpu_has(X86_FEATURE_NPT);
+	okvm_hw.tdp = okvm_want_tdp && boot_cpu_has(X86_FEATURE_NPT);
 	okvm_hw.nx = boot_cpu_has(X86_FEATURE_NX);
 	okvm_hw.max_leaf_level = boot_cpu_has(X86_FEATURE_GBPAGES) ? LEVEL_1G : LEVEL_2M;
 	/* The nested table has the depth of the host's own. */
@@ -131,6 +131,8 @@ static int svm_setup(void)
 	okvm_hw.decode_assist = boot_cpu_has(X86_FEATURE_DECODEASSISTS);
 	rdmsrl(MSR_EFER, okvm_hw.host_efer);
 	svm_cr8_exits = okvm_on_tcg();
+	/* From QEMU 9.1 on, reads of CR3 exit as if they were of CR0, if those are intercepted. */
+	svm_cr0_reads_exit = !okvm_hw.tdp && okvm_on_tcg();
 	svm_use_virq = virq < 0 ? svm_cr8_exits : virq;
 
 	svm_iopm = alloc_pages(GFP_KERNEL, IOPM_ORDER);

@@ -18,6 +18,12 @@ static const u8 intercepts[] = {
 	INTERCEPT_CR0_WRITE, INTERCEPT_CR4_WRITE, INTERCEPT_CR8_WRITE,
 };
 
+/* And these without nested paging. */
+static const u8 shadow_intercepts[] = {
+	INTERCEPT_CR3_READ, INTERCEPT_CR3_WRITE, INTERCEPT_INVLPG, INTERCEPT_TASK_SWITCH,
+	INTERCEPT_EXCEPTION_OFFSET + X86_TRAP_PF,
+};
+
 /* What user space leaves to the guest: KVM_CAP_X86_DISABLE_EXITS. C-states have no MSRs here. */
 static void disable_exits(struct okvm_vcpu *vcpu, struct vmcb *vmcb)
 {
@@ -44,6 +50,8 @@ static void set_intercepts(struct okvm_vcpu *vcpu, struct vmcb *vmcb)
 	svm_set_intercept(vmcb, INTERCEPT_EXCEPTION_OFFSET + X86_TRAP_AC);
 	svm_set_intercept(vmcb, INTERCEPT_EXCEPTION_OFFSET + X86_TRAP_DB);
 	svm_set_intercept(vmcb, INTERCEPT_EXCEPTION_OFFSET + X86_TRAP_MC);
+	for (i = 0; !okvm_hw.tdp && i < ARRAY_SIZE(shadow_intercepts); i++)
+		svm_set_intercept(vmcb, shadow_intercepts[i]);
 	if (boot_cpu_has(X86_FEATURE_PAUSEFILTER)) {
 		vmcb->control.pause_filter_count = 3000;
 		if (boot_cpu_has(X86_FEATURE_PFTHRESHOLD))
@@ -70,7 +78,7 @@ void svm_vcpu_reset(struct okvm_vcpu *vcpu, bool init)
 	control->int_ctl = V_INTR_MASKING_MASK;
 	control->int_vector = control->int_state = 0;
 	control->event_inj = control->exit_int_info = 0;
-	control->nested_ctl = SVM_NESTED_CTL_NP_ENABLE;
+	control->nested_ctl = okvm_hw.tdp ? SVM_NESTED_CTL_NP_ENABLE : 0;
 	svm->vmcb->save.g_pat = vcpu->pat;
 	svm->vmcb->save.dbgctl = 0;
 	svm->vmcb->save.dr7 = DR7_IDLE;
@@ -79,13 +87,18 @@ void svm_vcpu_reset(struct okvm_vcpu *vcpu, bool init)
 		svm->spec_ctrl = svm->virt_spec_ctrl = svm->tsc_aux = 0;
 }
 
-/** svm_set_root - the second-level table that the guest runs on */
+/** svm_set_root - the table that the guest runs on, of the second level or its shadow */
 void svm_set_root(struct okvm_vcpu *vcpu, u64 root_hpa)
 {
 	struct vmcb *vmcb = to_vmcb(vcpu);
 
-	vmcb->control.nested_cr3 = root_hpa;
-	svm_dirty(vmcb, CLEAN_NPT);
+	if (okvm_hw.tdp) {
+		vmcb->control.nested_cr3 = root_hpa;
+		svm_dirty(vmcb, CLEAN_NPT);
+	} else {
+		vmcb->save.cr3 = root_hpa;
+		svm_dirty(vmcb, CLEAN_CR);
+	}
 	svm_flush_tlb(vcpu);
 }
 

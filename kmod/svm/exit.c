@@ -47,6 +47,56 @@ static void decode_cr(struct okvm_vcpu *vcpu, const struct vmcb_control_area *co
 	exit->cr.cr = code & 0xf;
 }
 
+/* APM vol. 2, 15.14.1 "Task Switch Intercept": EXITINFO2. */
+#define INFO_HAS_ERROR	BIT_ULL(44)
+#define INFO_JMP	BIT_ULL(38)
+#define INFO_IRET	BIT_ULL(36)
+
+/* Was an event, whose delivery exited, raised by the instruction at RIP, to end behind it? */
+static bool by_instruction(u32 event)
+{
+	u8 vector = event & SVM_EXITINTINFO_VEC_MASK;
+
+	switch (event & SVM_EXITINTINFO_TYPE_MASK) {
+	case SVM_EXITINTINFO_TYPE_SOFT:
+		return true;
+	case SVM_EXITINTINFO_TYPE_EXEPT:
+		return vector == X86_TRAP_BP || vector == X86_TRAP_OF;
+	default:
+		return false;
+	}
+}
+
+static void decode_task_switch(struct okvm_vcpu *vcpu, const struct vmcb_control_area *control)
+{
+	struct okvm_exit *exit = &vcpu->exit;
+	u64 info = control->exit_info_2;
+	u32 event = control->exit_int_info;
+
+	exit->kind = EXIT_TASK_SWITCH;
+	/* Not an instruction's exit: what is there as the next RIP is of another one. */
+	exit->insn_len = 0;
+	exit->task.selector = control->exit_info_1;
+	exit->task.has_error = info & INFO_HAS_ERROR;
+	exit->task.error = info;
+	exit->task.idt_vector = event & SVM_EXITINTINFO_VEC_MASK;
+	if (info & INFO_IRET)
+		exit->task.reason = TASK_IRET;
+	else if (info & INFO_JMP)
+		exit->task.reason = TASK_JMP;
+	else if (event & SVM_EXITINTINFO_VALID)
+		exit->task.reason = TASK_GATE;
+	else
+		exit->task.reason = TASK_CALL;
+	exit->task.by_insn = exit->task.reason != TASK_GATE || by_instruction(event);
+	if (exit->task.by_insn)
+		return;
+	/* The switch itself delivers the event: it must not come once more. */
+	if ((event & SVM_EXITINTINFO_TYPE_MASK) == SVM_EXITINTINFO_TYPE_NMI)
+		svm_set_nmi_mask(vcpu, true);
+	vcpu->ev.exception.injected = vcpu->ev.nmi_injected = vcpu->ev.irq.injected = false;
+}
+
 static void decode_exception(struct okvm_vcpu *vcpu, const struct vmcb_control_area *control,
 			     u32 code)
 {
@@ -140,6 +190,9 @@ void svm_decode_exit(struct okvm_vcpu *vcpu)
 		break;
 	case SVM_EXIT_IOIO:
 		decode_io(vcpu, control);
+		break;
+	case SVM_EXIT_TASK_SWITCH:
+		decode_task_switch(vcpu, control);
 		break;
 	case SVM_EXIT_NPF:
 		decode_npf(vcpu, control);

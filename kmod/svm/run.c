@@ -141,6 +141,9 @@ void svm_run(struct okvm_vcpu *vcpu)
 	svm->enter.host_spec_ctrl = this_cpu_read(x86_spec_ctrl_current);
 	svm_keep_state(svm);
 
+	/* For injected page faults: Bochs' VMRUN does not load it. */
+	if (!okvm_hw.tdp)
+		write_cr2(svm->vmcb->save.cr2);
 	clgi();
 	switch_worlds(&svm->enter);
 	stgi();

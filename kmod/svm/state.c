@@ -29,7 +29,7 @@ static struct vmcb_seg *segment(struct okvm_vcpu *vcpu, int which)
 /** svm_cache_reg - read what svm_run() leaves in the VMCB: CR3 */
 void svm_cache_reg(struct okvm_vcpu *vcpu, int reg)
 {
-	if (reg == REG_CR3)
+	if (reg == REG_CR3 && okvm_hw.tdp)
 		vcpu->cr3 = to_vmcb(vcpu)->save.cr3;
 	vcpu->regs_avail |= BIT(reg);
 }
@@ -146,14 +146,17 @@ static void intercept_if(struct vmcb *vmcb, bool on, u32 bit)
 
 /*
  * CR0.CD and NW would make the guest uncached, which serves nobody: the hardware runs without them
- * (as with KVM_X86_QUIRK_CD_NW_CLEARED) and reads exit while the guest believes in them.
+ * (as with KVM_X86_QUIRK_CD_NW_CLEARED) and reads exit while the guest believes in them. Without
+ * nested paging it runs with paging on, and its kernel write-protected.
  */
 static void set_cr0(struct okvm_vcpu *vcpu, struct vmcb *vmcb)
 {
 	unsigned long hidden = X86_CR0_CD | X86_CR0_NW;
 
 	vmcb->save.cr0 = vcpu->cr0 & ~hidden;
-	intercept_if(vmcb, vcpu->cr0 & hidden, INTERCEPT_CR0_READ);
+	if (!okvm_hw.tdp)
+		vmcb->save.cr0 |= X86_CR0_PG | X86_CR0_WP;
+	intercept_if(vmcb, vmcb->save.cr0 != vcpu->cr0 || svm_cr0_reads_exit, INTERCEPT_CR0_READ);
 }
 
 /* Machine checks stay enabled for the host; a guest without CR4.MCE does not see that. */
@@ -162,6 +165,8 @@ static void set_cr4(struct okvm_vcpu *vcpu, struct vmcb *vmcb)
 	unsigned long host_mce = cr4_read_shadow() & X86_CR4_MCE;
 
 	vmcb->save.cr4 = vcpu->cr4 | host_mce;
+	if (!okvm_hw.tdp)
+		vmcb->save.cr4 = okvm_shadow_cr4(vcpu, vmcb->save.cr4);
 	intercept_if(vmcb, vmcb->save.cr4 != vcpu->cr4, INTERCEPT_CR4_READ);
 }
 
@@ -174,6 +179,8 @@ static void set_efer(struct okvm_vcpu *vcpu, struct vmcb *vmcb)
 	u64 hidden = vcpu->efer & EFER_LMA ? 0 : EFER_LME;
 
 	vmcb->save.efer = (vcpu->efer & ~hidden) | EFER_SVME;
+	if (!okvm_hw.tdp)
+		vmcb->save.efer |= EFER_NX;
 }
 
 /** svm_set_cr - CR0, CR3, CR4 or EFER (CR_EFER) changed in @vcpu */
@@ -184,9 +191,12 @@ void svm_set_cr(struct okvm_vcpu *vcpu, int cr)
 	switch (cr) {
 	case 0:
 		set_cr0(vcpu, vmcb);
+		if (!okvm_hw.tdp)
+			set_cr4(vcpu, vmcb);
 		break;
 	case 3:
-		vmcb->save.cr3 = vcpu->cr3;
+		if (okvm_hw.tdp)
+			vmcb->save.cr3 = vcpu->cr3;
 		vcpu->regs_avail |= BIT(REG_CR3);
 		break;
 	case 4:

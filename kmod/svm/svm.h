@@ -55,7 +55,7 @@ struct svm_cpu {
 DECLARE_PER_CPU(struct svm_cpu, svm_cpus);
 
 extern u32 svm_max_asid;
-extern bool svm_use_virq, svm_cr8_exits;
+extern bool svm_use_virq, svm_cr8_exits, svm_cr0_reads_exit;
 extern struct page *svm_iopm;
 
 static inline struct svm_vcpu *to_svm(struct okvm_vcpu *vcpu)

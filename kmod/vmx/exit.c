@@ -171,8 +171,9 @@ static void decode_task_switch(struct okvm_vcpu *vcpu, u32 vectoring)
 			vmx_set_nmi_mask(vcpu, true);
 		ev->exception.injected = ev->nmi_injected = ev->irq.injected = false;
 	}
-	if (!event || (type != INTR_TYPE_EXT_INTR && type != INTR_TYPE_NMI_INTR &&
-		       type != INTR_TYPE_HARD_EXCEPTION))
+	exit->task.by_insn = !event || (type != INTR_TYPE_EXT_INTR && type != INTR_TYPE_NMI_INTR &&
+					type != INTR_TYPE_HARD_EXCEPTION);
+	if (exit->task.by_insn)
 		exit->insn_len = insn_len();
 }
 

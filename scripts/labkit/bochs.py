@@ -106,6 +106,15 @@ FIXES = (
         "  if (pg && BX_CPU_THIS_PTR cr4.get_PAE() && !long_mode()) {",
         "  if (pg && BX_CPU_THIS_PTR cr4.get_PAE() && !long_mode() && ((oldCR0 ^ val_32) & 0xe0000000)) {",
     ),
+    # SVM: an exit while INT n or an interrupt is being delivered says which. Here it named what came before.
+    (
+        "cpu/exception.cc",
+        "  BX_CPU_THIS_PTR in_event = true;\n",
+        "  BX_CPU_THIS_PTR in_event = true;\n"
+        "  if (BX_CPU_THIS_PTR in_svm_guest && type != BX_HARDWARE_EXCEPTION)\n"
+        "    BX_CPU_THIS_PTR vmcb->ctrls.exitintinfo =\n"
+        "      vector | ((type > BX_SOFTWARE_INTERRUPT ? BX_HARDWARE_EXCEPTION : type) << 8);\n",
+    ),
     # VMX: external interrupts end the guest's run even if it came from a host with IF clear and has IF clear itself.
     (
         "cpu/vmx.cc",

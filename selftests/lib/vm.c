@@ -96,6 +96,11 @@ bool okvm_has_pml(void)
 	return kvm_is_okvm() && host_has_vmx() && okvm_parameter("pml");
 }
 
+bool shadow_paging(void)
+{
+	return kvm_is_okvm() && !okvm_parameter("tdp");
+}
+
 bool okvm_has_apicv(void)
 {
 	/* TPR accesses are reported where the CPU does not take them. */

@@ -94,6 +94,9 @@ bool okvm_parameter(const char *name);
 /** okvm_has_pml() - it logs what a guest writes without an exit */
 bool okvm_has_pml(void);
 
+/** shadow_paging() - the device is okvm's, and guests run on shadow tables */
+bool shadow_paging(void);
+
 /** okvm_has_apicv() - the device is okvm's, and the CPU works on local APICs by itself */
 bool okvm_has_apicv(void);
 

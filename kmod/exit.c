@@ -79,6 +79,20 @@ static int handle_msr(struct okvm_vcpu *vcpu)
 	return err == MSR_IN_USER ? RESUME_USER : okvm_complete_fault(vcpu, err);
 }
 
+/**
+ * okvm_undeliverable - the delivery of an event met a device: give up on the guest
+ * @vcpu: the vCPU
+ * @gpa: where
+ *
+ * Return: RESUME_USER.
+ */
+int okvm_undeliverable(struct okvm_vcpu *vcpu, gpa_t gpa)
+{
+	u64 data[] = { vcpu->exit.hw_reason, gpa };
+
+	return okvm_internal_error(vcpu, KVM_INTERNAL_ERROR_DELIVERY_EV, data, ARRAY_SIZE(data));
+}
+
 static int handle_fault(struct okvm_vcpu *vcpu)
 {
 	gpa_t gpa = vcpu->exit.fault.gpa;
@@ -91,6 +105,8 @@ static int handle_fault(struct okvm_vcpu *vcpu)
 		r = okvm_mmu_fault(vcpu, gpa, vcpu->exit.fault.access);
 	if (r != FAULT_EMULATE)
 		return r;
+	if (unlikely(okvm_delivering(vcpu)))
+		return okvm_undeliverable(vcpu, gpa);
 	okvm_count(vcpu, mmio_exits);
 	return okvm_emulate_instruction(vcpu, gpa, !vcpu->exit.fault.in_walk &&
 						   !(vcpu->exit.fault.access & ACCESS_EXEC));
@@ -343,8 +359,11 @@ static int handle_invlpg(struct okvm_vcpu *vcpu)
 	return okvm_emulate_instruction(vcpu, 0, false);
 }
 
+/* An APIC's page that exits by itself has no use for an event's stack either. */
 static int handle_emulate(struct okvm_vcpu *vcpu)
 {
+	if (unlikely(okvm_delivering(vcpu)))
+		return okvm_undeliverable(vcpu, vcpu->apic_base & PAGE_MASK);
 	return okvm_emulate_instruction(vcpu, 0, false);
 }
 

@@ -107,6 +107,20 @@ void okvm_queue_nmi(struct okvm_vcpu *vcpu)
 }
 
 /**
+ * okvm_delivering - did the exit come while an event was being delivered?
+ * @vcpu: the vCPU, right after the exit
+ *
+ * What the guest accessed was then the event's stack or vector, not an operand of the instruction
+ * at RIP. An event of an instruction that is to run again does not count.
+ */
+bool okvm_delivering(const struct okvm_vcpu *vcpu)
+{
+	const struct okvm_events *ev = &vcpu->ev;
+
+	return ev->exception.injected || ev->irq.injected || ev->nmi_injected;
+}
+
+/**
  * okvm_triple_fault - the guest shuts down
  * @vcpu: the vCPU; KVM_RUN returns KVM_EXIT_SHUTDOWN
  */

@@ -3,8 +3,11 @@
 #ifndef OKVM_INJECT_H
 #define OKVM_INJECT_H
 
+#include <linux/types.h>
+
 struct okvm_vcpu;
 
+bool okvm_delivering(const struct okvm_vcpu *vcpu);
 void okvm_take_queued_nmis(struct okvm_vcpu *vcpu);
 void okvm_deliver_payload(struct okvm_vcpu *vcpu);
 

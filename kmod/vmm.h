@@ -311,6 +311,7 @@ int okvm_skip_instruction(struct okvm_vcpu *vcpu);
 void okvm_emulate_event(struct okvm_vcpu *vcpu, u8 vector, bool has_error, u32 error, u8 len);
 int okvm_task_switch(struct okvm_vcpu *vcpu);
 int okvm_internal_error(struct okvm_vcpu *vcpu, u32 suberror, const u64 *data, int n);
+int okvm_undeliverable(struct okvm_vcpu *vcpu, gpa_t gpa);
 int okvm_complete_fault(struct okvm_vcpu *vcpu, int err);
 int okvm_hypercall(struct okvm_vcpu *vcpu);
 bool okvm_fix_hypercall(struct okvm_vcpu *vcpu);

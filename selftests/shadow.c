@@ -502,7 +502,7 @@ TEST(event_on_a_device)
 {
 	struct vcpu *v = guest_with_pte(stack_in_device);
 
-	TEST_REQUIRE(shadow_paging(), "the instruction at RIP is emulated");
+	TEST_REQUIRE(kvm_is_okvm() || shadow_paging(), "the instruction at RIP is emulated");
 	vcpu_expect_exit(v, KVM_EXIT_INTERNAL_ERROR);
 	TEST_ASSERT_EQ(v->run->internal.suberror, KVM_INTERNAL_ERROR_DELIVERY_EV);
 	vm_destroy(v->vm);

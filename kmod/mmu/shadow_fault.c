@@ -5,6 +5,7 @@
  * held for writing, puts what the guest's entries and the tree's say into the shadow tables. What
  * the walk has read is read again there, from tables that the guest cannot write by then.
  */
+#include "inject.h"
 #include "mmu/memslot.h"
 #include "mmu/shadow.h"
 #include "regs.h"
@@ -298,11 +299,6 @@ static enum map_result map(struct shadow_fault *f)
 	return fill(f);
 }
 
-static bool delivering(const struct okvm_events *ev)
-{
-	return ev->exception.injected || ev->irq.injected || ev->nmi_injected;
-}
-
 /*
  * An event was on its way when its delivery, not the instruction at RIP, wrote what the CPU must
  * not write: the delivery is done here instead.
@@ -326,7 +322,7 @@ static void deliver(struct okvm_vcpu *vcpu)
 
 static int emulate_write(struct shadow_fault *f)
 {
-	if (!delivering(&f->vcpu->ev))
+	if (!okvm_delivering(f->vcpu))
 		return okvm_emulate_table_write(f->vcpu, f->gpa);
 	deliver(f->vcpu);
 	return RESUME_GUEST;
@@ -336,11 +332,9 @@ static int emulate_write(struct shadow_fault *f)
 static int emulate_mmio(struct shadow_fault *f)
 {
 	struct okvm_vcpu *vcpu = f->vcpu;
-	u64 data[] = { vcpu->exit.hw_reason, f->gpa };
 
-	if (delivering(&vcpu->ev))
-		return okvm_internal_error(vcpu, KVM_INTERNAL_ERROR_DELIVERY_EV, data,
-					   ARRAY_SIZE(data));
+	if (okvm_delivering(vcpu))
+		return okvm_undeliverable(vcpu, f->gpa);
 	okvm_count(vcpu, mmio_exits);
 	return okvm_emulate_instruction(vcpu, f->gpa, !(f->walk.access & ACCESS_EXEC));
 }

@@ -311,3 +311,118 @@ TEST(mp_state_with_local_apic)
 	}
 	vcpu_expect_sync(first, 1);
 }
+
+/* ---- shadows: one instruction long ---- */
+
+extern const uint8_t after_sti[], plain_code[];
+
+static uint64_t nmi_rip;
+
+static void notes_nmi(struct trap_frame *f)
+{
+	nmi_rip = f->rip;
+	GUEST_SYNC(3);
+}
+
+static void has_shadow(void)
+{
+	guest_handle(NMI_VECTOR, notes_nmi);
+	GUEST_SYNC(1);
+	asm volatile("sti\n"
+		     ".globl after_sti\nafter_sti: nop\n"
+		     ".globl plain_code\nplain_code: nop; nop; nop; nop; nop; nop; nop; nop");
+	GUEST_SYNC(2);
+}
+
+/* At @plain_code with interrupts on, the last exit forgotten, in a shadow. */
+static void put_in_shadow(struct vcpu *v, uint8_t shadow)
+{
+	struct kvm_vcpu_events e;
+	struct kvm_regs regs;
+
+	v->run->immediate_exit = 1;
+	vcpu_run(v);
+	v->run->immediate_exit = 0;
+	regs = vcpu_regs(v);
+	regs.rip = (uintptr_t)plain_code;
+	regs.rflags |= FLAG_IF;
+	vcpu_set_regs(v, &regs);
+	e = events_of(v);
+	e.interrupt.shadow = shadow;
+	e.flags = KVM_VCPUEVENT_VALID_SHADOW;
+	ioctl_ok(v->fd, KVM_SET_VCPU_EVENTS, &e);
+}
+
+/* The window opens behind the instruction that the shadow is over. */
+TEST(a_shadow_holds_the_window_shut)
+{
+	static const uint8_t shadows[] = {
+		0, KVM_X86_SHADOW_INT_STI, KVM_X86_SHADOW_INT_MOV_SS,
+		KVM_X86_SHADOW_INT_STI | KVM_X86_SHADOW_INT_MOV_SS,
+	};
+	struct vcpu *v = guest_of(has_shadow);
+
+	vcpu_expect_sync(v, 1);
+	for (unsigned int i = 0; i < sizeof(shadows); i++) {
+		put_in_shadow(v, shadows[i]);
+		v->run->request_interrupt_window = 1;
+		vcpu_expect_exit(v, KVM_EXIT_IRQ_WINDOW_OPEN);
+		TEST_ASSERT_EQ(vcpu_regs(v).rip, (uintptr_t)plain_code + !!shadows[i]);
+		TEST_ASSERT_EQ(events_of(v).interrupt.shadow, 0);
+		TEST_ASSERT_EQ(v->run->ready_for_interrupt_injection, 1);
+	}
+	v->run->request_interrupt_window = 0;
+	vcpu_expect_sync(v, 2);
+}
+
+TEST(a_shadow_holds_nmis_off)
+{
+	static const uint8_t shadows[] = { 0, KVM_X86_SHADOW_INT_STI, KVM_X86_SHADOW_INT_MOV_SS };
+	struct vcpu *v;
+
+	require_cap(KVM_CAP_USER_NMI);
+	v = guest_of(has_shadow);
+	vcpu_expect_sync(v, 1);
+	for (unsigned int i = 0; i < sizeof(shadows); i++) {
+		put_in_shadow(v, shadows[i]);
+		ioctl_ok(v->fd, KVM_NMI, 0);
+		vcpu_expect_sync(v, 3);
+		TEST_ASSERT_EQ(*vm_shared(v->vm, nmi_rip), (uintptr_t)plain_code + !!shadows[i]);
+		vcpu_expect_sync(v, 2);
+	}
+}
+
+/* STI's own shadow reads back, and is as good on another vCPU as it was. */
+TEST(a_shadow_moves_to_another_vcpu)
+{
+	struct kvm_guest_debug debug = {
+		.control = KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_USE_HW_BP,
+		.arch.debugreg = { [0] = (uintptr_t)after_sti, [7] = 0x402 },
+	};
+	struct vcpu *v = guest_of(has_shadow), *other;
+	struct kvm_vcpu_events e;
+	struct kvm_sregs sregs;
+	struct kvm_regs regs;
+
+	require_cap(KVM_CAP_SET_GUEST_DEBUG);
+	vcpu_expect_sync(v, 1);
+	ioctl_ok(v->fd, KVM_SET_GUEST_DEBUG, &debug);
+	vcpu_expect_exit(v, KVM_EXIT_DEBUG);
+	regs = vcpu_regs(v);
+	TEST_ASSERT_EQ(regs.rip, (uintptr_t)after_sti);
+	e = events_of(v);
+	TEST_ASSERT(e.interrupt.shadow & KVM_X86_SHADOW_INT_STI, "shadow %#x", e.interrupt.shadow);
+	TEST_ASSERT_EQ(v->run->ready_for_interrupt_injection, 0);
+	sregs = vcpu_sregs(v);
+
+	other = vcpu_add_raw(v->vm, 1);
+	vcpu_set_cpuid(other);
+	sregs.apic_base = vcpu_sregs(other).apic_base;
+	vcpu_set_sregs(other, &sregs);
+	vcpu_set_regs(other, &regs);
+	e.flags = KVM_VCPUEVENT_VALID_SHADOW;
+	ioctl_ok(other->fd, KVM_SET_VCPU_EVENTS, &e);
+	other->run->request_interrupt_window = 1;
+	vcpu_expect_exit(other, KVM_EXIT_IRQ_WINDOW_OPEN);
+	TEST_ASSERT_EQ(vcpu_regs(other).rip, (uintptr_t)plain_code);
+}

@@ -22,7 +22,7 @@
 #define STACK_TOP	0x9000ul
 #define PORT		0x80
 
-enum mode { REAL, FLAT32, PAE, LONG, MODES };
+enum mode { REAL, FLAT32, PAE, TASK86, LONG, MODES };
 
 /* All of a vCPU's state that these ioctls reach. */
 struct machine {
@@ -60,7 +60,7 @@ static bool intel, vmx_decides, has_xsave, irqchip;
 
 /* ---- the machine when it is well ---- */
 
-/* out %al, $PORT; jmp to it: the same bytes in all modes. */
+/* out %al, $PORT; jmp to it: the same bytes in all modes. The TSS lets a task have the port. */
 static const uint8_t code[] = { 0xe6, PORT, 0xeb, 0xfc };
 
 static void fill_memory(void)
@@ -107,6 +107,14 @@ static void real_segments(struct kvm_sregs *s)
 	set_segments(s, &text, &data);
 }
 
+/* Selectors, and so bases, of 0. */
+static void task_segments(struct kvm_sregs *s)
+{
+	struct kvm_segment any = { .limit = 0xffff, .type = 3, .dpl = 3, .present = 1, .s = 1 };
+
+	set_segments(s, &any, &any);
+}
+
 static void protected_segments(struct kvm_sregs *s, bool is_64bit)
 {
 	struct kvm_segment data = flat(SEL_DATA, 3), text = flat(SEL_CODE32, 11);
@@ -123,7 +131,7 @@ static void make_good(enum mode mode)
 
 	good_mode = mode;
 	s->cr0 = CR0_ET | CR0_NE | (mode != REAL ? CR0_PE : 0) | (mode >= PAE ? CR0_PG : 0);
-	s->cr3 = mode == LONG ? PML4_GPA : mode == PAE ? PDPT_GPA : 0;
+	s->cr3 = mode == LONG ? PML4_GPA : mode >= PAE ? PDPT_GPA : 0;
 	s->cr4 = mode >= PAE ? CR4_PAE : 0;
 	s->efer = mode == LONG ? EFER_LME | EFER_LMA | EFER_SCE : 0;
 	s->gdt.base = SMALL_GDT;
@@ -132,14 +140,19 @@ static void make_good(enum mode mode)
 	s->idt.limit = 0;
 	s->tr = (struct kvm_segment){ .base = SMALL_TSS, .limit = 0x67, .type = 11, .present = 1 };
 	s->ldt = (struct kvm_segment){ .unusable = 1 };
+	/* A task's TSS is never busy in QEMU's eyes, and else not there. */
+	if (mode == TASK86 && host_is_tcg())
+		s->tr.type = 9;
 	if (mode == REAL)
 		real_segments(s);
+	else if (mode == TASK86)
+		task_segments(s);
 	else
 		protected_segments(s, mode == LONG);
 	memset(&good.regs, 0, sizeof(good.regs));
 	good.regs.rip = CODE_GPA;
 	good.regs.rsp = STACK_TOP;
-	good.regs.rflags = FLAG_FIXED;
+	good.regs.rflags = FLAG_FIXED | (mode == TASK86 ? FLAG_VM : 0);
 }
 
 static void start(void)
@@ -305,9 +318,17 @@ static void runs_well(const char *what)
 /*
  * What must come of a state. Where a guest cannot have it but CPUs differ in whether they look, an
  * exit of KVM's API is what is asked. SDM vol. 3, "Checks on the Guest State Area", says what VMX
- * finds: that must fail there, unless the emulator takes what VMX does not.
+ * finds: that must fail there, unless the emulator takes what VMX does not. An event that no CPU
+ * delivers is a bad control instead, but newer CPUs take some of those.
  */
-enum verdict { REFUSED, REFUSED_BY_OKVM, REFUSED_ON_INTEL, RUNS, FAILS_ON_VMX, ANY };
+enum verdict {
+	REFUSED, REFUSED_BY_OKVM, REFUSED_ON_INTEL, RUNS, FAILS_ON_VMX, BAD_CONTROL, ANY
+};
+
+/* hardware_entry_failure_reason */
+#define INVALID_STATE	0x80000021ul	/* VMX's exit reason */
+#define INVALID_CONTROL	7ul		/* VMX's instruction error */
+#define SVM_INVALID	0xfffffffful	/* #VMEXIT(VMEXIT_INVALID) */
 
 struct edit {
 	uint16_t offset;
@@ -349,7 +370,18 @@ static const struct bad table[] = {
 	{ "PCIDs outside of long mode", PAE, SREGS, ANY, { ON(sregs.cr4, CR4_PCIDE) } },
 	{ "CR8 of 5 bits", LONG, SREGS, ANY, { TO(sregs.cr8, 0x1f) } },
 	{ "CR2 not canonical", LONG, SREGS, RUNS, { TO(sregs.cr2, NOT_CANONICAL) } },
+	{ "CR0's reserved bits", LONG, SREGS, ANY, { ON(sregs.cr0, 0x1ffaffc0) } },
+	{ "CR3 of PAE with a bit 32", PAE, SREGS, ANY, { ON(sregs.cr3, HIGH) } },
+	{ "five levels of tables", LONG, SREGS, ANY, { ON(sregs.cr4, 1ul << 12) } },
+	{ "VMX in the guest", LONG, SREGS, REFUSED_BY_OKVM, { ON(sregs.cr4, 1ul << 13) } },
+	{ "SMX in the guest", LONG, SREGS, REFUSED, { ON(sregs.cr4, 1ul << 14) } },
+	{ "CET without WP", LONG, SREGS, REFUSED_BY_OKVM, { ON(sregs.cr4, 1ul << 23) } },
 	/* EFER and what goes with it */
+	{ "SVM in the guest", LONG, SREGS, REFUSED_BY_OKVM, { ON(sregs.efer, 1ul << 12) } },
+	{ "long-mode segment limits", LONG, SREGS, REFUSED_BY_OKVM, { ON(sregs.efer, 1ul << 13) } },
+	{ "LME under PAE, not LMA", PAE, SREGS, REFUSED, { ON(sregs.efer, EFER_LME) } },
+	{ "LMA under PAE, not LME", PAE, SREGS, REFUSED, { ON(sregs.efer, EFER_LMA) } },
+	{ "64-bit code under PAE", PAE, SREGS, REFUSED, { TO(sregs.cs.l, 1) } },
 	{ "EFER bit 1", LONG, SREGS, REFUSED_BY_OKVM, { ON(sregs.efer, 2) } },
 	{ "EFER bit 63", LONG, SREGS, REFUSED_BY_OKVM, { ON(sregs.efer, 1ull << 63) } },
 	{ "LME, paged, not LMA", LONG, SREGS, REFUSED, { OFF(sregs.efer, EFER_LMA) } },
@@ -365,8 +397,21 @@ static const struct bad table[] = {
 	{ "CS a system segment", LONG, SREGS, FAILS_ON_VMX, { TO(sregs.cs.s, 0) } },
 	{ "CS for reading", LONG, SREGS, FAILS_ON_VMX, { TO(sregs.cs.type, 1) } },
 	{ "CS of DPL 3, SS of 0", LONG, SREGS, FAILS_ON_VMX, { TO(sregs.cs.dpl, 3) } },
-	{ "CS's limit in bytes", FLAT32, SREGS, ANY, { TO(sregs.cs.g, 0) } },
+	{ "CS's limit in bytes", FLAT32, SREGS, FAILS_ON_VMX, { TO(sregs.cs.g, 0) } },
 	{ "CS's base of 33 bits", LONG, SREGS, FAILS_ON_VMX, { TO(sregs.cs.base, HIGH) } },
+	{ "CS's limit in pages, ragged", LONG, SREGS, FAILS_ON_VMX, { TO(sregs.cs.limit, 0x8000) } },
+	{ "CS's RPL 3", LONG, SREGS, ANY, { ON(sregs.cs.selector, 3) } },
+	{ "CS conforming", LONG, SREGS, RUNS, { TO(sregs.cs.type, 15) } },
+	{ "CS conforming, of DPL 3", LONG, SREGS, FAILS_ON_VMX,
+	  { TO(sregs.cs.type, 15), TO(sregs.cs.dpl, 3) } },
+	{ "CS writable", FLAT32, SREGS, ANY, { TO(sregs.cs.type, 3) } },
+	{ "CS writable, of DPL 3", LONG, SREGS, FAILS_ON_VMX,
+	  { TO(sregs.cs.type, 3), TO(sregs.cs.dpl, 3) } },
+	{ "CS of 32 bits in long mode", LONG, SREGS, RUNS,
+	  { TO(sregs.cs.l, 0), TO(sregs.cs.db, 1) } },
+	{ "CS of DPL 3 in real mode", REAL, SREGS, FAILS_ON_VMX, { TO(sregs.cs.dpl, 3) } },
+	{ "CS of 32 bits in real mode", REAL, SREGS, RUNS, { TO(sregs.cs.db, 1) } },
+	{ "CS's base in real mode", REAL, SREGS, FAILS_ON_VMX, { TO(sregs.cs.base, HIGH) } },
 	{ "CS's type of 8 bits", LONG, SREGS, ANY, { TO(sregs.cs.type, 0xff) } },
 	{ "CS's flags of 8 bits", LONG, SREGS, ANY,
 	  { TO(sregs.cs.present, 0xfe), TO(sregs.cs.g, 0xfe), TO(sregs.cs.avl, 0xff) } },
@@ -378,11 +423,30 @@ static const struct bad table[] = {
 	{ "SS unusable", LONG, SREGS, RUNS, { TO(sregs.ss.unusable, 1), TO(sregs.ss.selector, 0) } },
 	{ "DS execute-only", FLAT32, SREGS, FAILS_ON_VMX, { TO(sregs.ds.type, 9) } },
 	{ "DS a system segment", FLAT32, SREGS, FAILS_ON_VMX, { TO(sregs.ds.s, 0) } },
-	{ "DS's limit in bytes", FLAT32, SREGS, ANY, { TO(sregs.ds.g, 0) } },
+	{ "DS's limit in bytes", FLAT32, SREGS, FAILS_ON_VMX, { TO(sregs.ds.g, 0) } },
 	{ "ES not present, not unusable", FLAT32, SREGS, RUNS, { TO(sregs.es.present, 0) } },
 	{ "FS's base", LONG, SREGS, FAILS_ON_VMX, { TO(sregs.fs.base, NOT_CANONICAL) } },
 	{ "GS's base", LONG, SREGS, FAILS_ON_VMX, { TO(sregs.gs.base, NOT_CANONICAL) } },
 	{ "DS's base of 33 bits", LONG, SREGS, FAILS_ON_VMX, { TO(sregs.ds.base, HIGH) } },
+	{ "SS's base of 33 bits", LONG, SREGS, FAILS_ON_VMX, { TO(sregs.ss.base, HIGH) } },
+	{ "SS grows down", FLAT32, SREGS, ANY, { TO(sregs.ss.type, 7) } },
+	{ "SS of DPL 3 in real mode", REAL, SREGS, FAILS_ON_VMX, { TO(sregs.ss.dpl, 3) } },
+	{ "DS's limit in pages, ragged", FLAT32, SREGS, FAILS_ON_VMX, { TO(sregs.ds.limit, 0x1000) } },
+	{ "DS conforming, execute-only", FLAT32, SREGS, FAILS_ON_VMX, { TO(sregs.ds.type, 13) } },
+	{ "DS's RPL 3", FLAT32, SREGS, ANY, { ON(sregs.ds.selector, 3) } },
+	{ "DS of 4 GiB in real mode", REAL, SREGS, RUNS,
+	  { TO(sregs.ds.limit, 0xffffffff), TO(sregs.ds.g, 1) } },
+	{ "ES's base of 33 bits", LONG, SREGS, FAILS_ON_VMX, { TO(sregs.es.base, HIGH) } },
+	{ "FS's base in 32 bits", FLAT32, SREGS, FAILS_ON_VMX, { TO(sregs.fs.base, NOT_CANONICAL) } },
+	{ "GS never accessed", FLAT32, SREGS, RUNS, { TO(sregs.gs.type, 2) } },
+	/* virtual-8086 mode */
+	{ "a task's CS with a base", TASK86, SREGS, FAILS_ON_VMX, { TO(sregs.cs.base, 0x10) } },
+	{ "a task's SS of DPL 0", TASK86, SREGS, FAILS_ON_VMX, { TO(sregs.ss.dpl, 0) } },
+	{ "a task's DS of 1 MiB", TASK86, SREGS, FAILS_ON_VMX, { TO(sregs.ds.limit, 0xfffff) } },
+	{ "a task's ES unusable", TASK86, SREGS, FAILS_ON_VMX, { TO(sregs.es.unusable, 1) } },
+	{ "a task's FS read-only", TASK86, SREGS, FAILS_ON_VMX, { TO(sregs.fs.type, 1) } },
+	{ "a task's GS of 32 bits", TASK86, SREGS, FAILS_ON_VMX, { TO(sregs.gs.db, 1) } },
+	{ "a task's TR unusable", TASK86, SREGS, FAILS_ON_VMX, { TO(sregs.tr.unusable, 1) } },
 	/* TR, LDTR, tables */
 	{ "TR unusable", LONG, SREGS, FAILS_ON_VMX, { TO(sregs.tr.unusable, 1) } },
 	{ "TR not present", LONG, SREGS, FAILS_ON_VMX, { TO(sregs.tr.present, 0) } },
@@ -393,6 +457,19 @@ static const struct bad table[] = {
 	{ "TR in an LDT", LONG, SREGS, FAILS_ON_VMX, { TO(sregs.tr.selector, 4) } },
 	{ "TR's base", LONG, SREGS, FAILS_ON_VMX, { TO(sregs.tr.base, NOT_CANONICAL) } },
 	{ "TR's limit in pages", LONG, SREGS, FAILS_ON_VMX, { TO(sregs.tr.g, 1) } },
+	{ "TR's limit in bytes", LONG, SREGS, FAILS_ON_VMX, { TO(sregs.tr.limit, 0x100067) } },
+	{ "TR of 16 bits in 32 bits", FLAT32, SREGS, RUNS, { TO(sregs.tr.type, 3) } },
+	{ "TR of DPL 3", LONG, SREGS, RUNS, { TO(sregs.tr.dpl, 3) } },
+	{ "LDTR in an LDT", LONG, SREGS, FAILS_ON_VMX,
+	  { TO(sregs.ldt.unusable, 0), TO(sregs.ldt.present, 1), TO(sregs.ldt.type, 2),
+	    TO(sregs.ldt.selector, 4) } },
+	{ "LDTR not a system segment", LONG, SREGS, FAILS_ON_VMX,
+	  { TO(sregs.ldt.unusable, 0), TO(sregs.ldt.present, 1), TO(sregs.ldt.type, 2),
+	    TO(sregs.ldt.s, 1) } },
+	{ "LDTR's limit in pages, ragged", LONG, SREGS, FAILS_ON_VMX,
+	  { TO(sregs.ldt.unusable, 0), TO(sregs.ldt.present, 1), TO(sregs.ldt.type, 2),
+	    TO(sregs.ldt.g, 1) } },
+	{ "LDTR not present", LONG, SREGS, RUNS, { TO(sregs.ldt.unusable, 0) } },
 	{ "LDTR not an LDT", LONG, SREGS, FAILS_ON_VMX,
 	  { TO(sregs.ldt.unusable, 0), TO(sregs.ldt.present, 1), TO(sregs.ldt.type, 5) } },
 	{ "LDTR's base", LONG, SREGS, FAILS_ON_VMX,
@@ -400,6 +477,8 @@ static const struct bad table[] = {
 	    TO(sregs.ldt.base, NOT_CANONICAL) } },
 	{ "GDT's base", LONG, SREGS, FAILS_ON_VMX, { TO(sregs.gdt.base, NOT_CANONICAL) } },
 	{ "IDT's base", LONG, SREGS, FAILS_ON_VMX, { TO(sregs.idt.base, NOT_CANONICAL) } },
+	{ "GDT's base in 32 bits", FLAT32, SREGS, FAILS_ON_VMX, { TO(sregs.gdt.base, NOT_CANONICAL) } },
+	{ "IDT's base in 32 bits", FLAT32, SREGS, FAILS_ON_VMX, { TO(sregs.idt.base, NOT_CANONICAL) } },
 	/* the local APIC's base, interrupts */
 	{ "APIC base bit 0", LONG, SREGS, REFUSED, { ON(sregs.apic_base, 1) } },
 	{ "APIC base beyond memory", LONG, SREGS, REFUSED, { ON(sregs.apic_base, 1ull << 62) } },
@@ -411,11 +490,19 @@ static const struct bad table[] = {
 	{ "RFLAGS all ones", LONG, REGS, FAILS_ON_VMX, { TO(regs.rflags, ~0ull) } },
 	{ "RFLAGS bit 63", LONG, REGS, FAILS_ON_VMX, { ON(regs.rflags, 1ull << 63) } },
 	{ "RFLAGS bit 15", FLAT32, REGS, FAILS_ON_VMX, { ON(regs.rflags, 1 << 15) } },
+	{ "RFLAGS bit 3", LONG, REGS, FAILS_ON_VMX, { ON(regs.rflags, 1 << 3) } },
+	{ "RFLAGS bit 5", REAL, REGS, FAILS_ON_VMX, { ON(regs.rflags, 1 << 5) } },
+	{ "RFLAGS bit 22", PAE, REGS, FAILS_ON_VMX, { ON(regs.rflags, 1 << 22) } },
+	{ "a step and RF", LONG, REGS, RUNS, { ON(regs.rflags, FLAG_TF | 1 << 16) } },
+	{ "virtual 8086 under PAE", PAE, REGS, FAILS_ON_VMX, { ON(regs.rflags, FLAG_VM) } },
+	{ "a task without its flag", TASK86, REGS, ANY, { OFF(regs.rflags, FLAG_VM) } },
 	{ "virtual 8086 in long mode", LONG, REGS, FAILS_ON_VMX, { ON(regs.rflags, FLAG_VM) } },
 	{ "virtual 8086, flat segments", FLAT32, REGS, FAILS_ON_VMX, { ON(regs.rflags, FLAG_VM) } },
 	{ "virtual 8086 in real mode", REAL, REGS, FAILS_ON_VMX, { ON(regs.rflags, FLAG_VM) } },
 	{ "RIP not canonical", LONG, REGS, ANY, { TO(regs.rip, NOT_CANONICAL) } },
 	{ "RIP of 33 bits", FLAT32, REGS, FAILS_ON_VMX, { ON(regs.rip, HIGH) } },
+	{ "RIP of 33 bits in compatibility mode", LONG, REGS, FAILS_ON_VMX,
+	  { ON(regs.rip, HIGH), TO(sregs.cs.l, 0), TO(sregs.cs.db, 1) } },
 	{ "RIP past the segment", REAL, REGS, ANY, { ON(regs.rip, 0x10000) } },
 	{ "RSP not canonical", LONG, REGS, RUNS, { TO(regs.rsp, NOT_CANONICAL) } },
 	/* events */
@@ -426,12 +513,12 @@ static const struct bad table[] = {
 	  { TO(events.exception.injected, 1), TO(events.exception.nr, 2) } },
 	{ "exception 32", LONG, EVENTS, REFUSED,
 	  { TO(events.exception.injected, 1), TO(events.exception.nr, 32) } },
-	{ "a #UD with an error code", LONG, EVENTS, ANY,
+	{ "a #UD with an error code", LONG, EVENTS, BAD_CONTROL,
 	  { TO(events.exception.injected, 1), TO(events.exception.nr, 6),
 	    TO(events.exception.has_error_code, 1) } },
-	{ "a #GP without an error code", LONG, EVENTS, ANY,
+	{ "a #GP without an error code", LONG, EVENTS, BAD_CONTROL,
 	  { TO(events.exception.injected, 1), TO(events.exception.nr, 13) } },
-	{ "a #GP with one of 32 bits", LONG, EVENTS, ANY,
+	{ "a #GP with one of 32 bits", LONG, EVENTS, BAD_CONTROL,
 	  { TO(events.exception.injected, 1), TO(events.exception.nr, 13),
 	    TO(events.exception.has_error_code, 1), TO(events.exception.error_code, ~0u) } },
 	{ "a #GP with one in real mode", REAL, EVENTS, ANY,
@@ -441,17 +528,44 @@ static const struct bad table[] = {
 	  { TO(events.exception.injected, 1), TO(events.exception.nr, 3) } },
 	{ "exception 31", LONG, EVENTS, ANY,
 	  { TO(events.exception.injected, 1), TO(events.exception.nr, 31) } },
-	{ "an interrupt with IF clear", LONG, EVENTS, ANY,
+	{ "an interrupt with IF clear", LONG, EVENTS, FAILS_ON_VMX,
 	  { TO(events.interrupt.injected, 1), TO(events.interrupt.nr, 255) } },
 	{ "interrupt 2 of software", LONG, EVENTS, ANY,
 	  { TO(events.interrupt.injected, 1), TO(events.interrupt.nr, 2),
 	    TO(events.interrupt.soft, 1) } },
-	{ "STI's shadow with IF clear", LONG, EVENTS, ANY, { TO(events.interrupt.shadow, 2) } },
-	{ "both shadows", LONG, EVENTS, ANY, { TO(events.interrupt.shadow, 3) } },
-	{ "shadow of 8 bits", LONG, EVENTS, ANY, { TO(events.interrupt.shadow, 0xff) } },
+	{ "STI's shadow with IF clear", LONG, EVENTS, FAILS_ON_VMX, { TO(events.interrupt.shadow, 2) } },
+	{ "both shadows", LONG, EVENTS, RUNS, { TO(events.interrupt.shadow, 3) } },
+	{ "shadow of 8 bits", LONG, EVENTS, RUNS, { TO(events.interrupt.shadow, 0xff) } },
+	{ "shadow 4", LONG, EVENTS, RUNS, { TO(events.interrupt.shadow, 4) } },
+	{ "STI's shadow", LONG, EVENTS, RUNS,
+	  { TO(events.interrupt.shadow, 2), ON(regs.rflags, FLAG_IF) } },
+	{ "both shadows with IF set", LONG, EVENTS, RUNS,
+	  { TO(events.interrupt.shadow, 3), ON(regs.rflags, FLAG_IF) } },
+	{ "a step in STI's shadow", LONG, EVENTS, ANY,
+	  { TO(events.interrupt.shadow, 2), ON(regs.rflags, FLAG_IF | FLAG_TF) } },
+	{ "a step in MOV SS's shadow", LONG, EVENTS, RUNS,
+	  { TO(events.interrupt.shadow, 1), ON(regs.rflags, FLAG_TF) } },
+	{ "an interrupt in STI's shadow", LONG, EVENTS, FAILS_ON_VMX,
+	  { TO(events.interrupt.injected, 1), TO(events.interrupt.nr, 255),
+	    TO(events.interrupt.shadow, 2), ON(regs.rflags, FLAG_IF) } },
+	{ "an interrupt in MOV SS's shadow", LONG, EVENTS, FAILS_ON_VMX,
+	  { TO(events.interrupt.injected, 1), TO(events.interrupt.nr, 255),
+	    TO(events.interrupt.shadow, 1), ON(regs.rflags, FLAG_IF) } },
+	{ "an exception in MOV SS's shadow", LONG, EVENTS, ANY,
+	  { TO(events.exception.injected, 1), TO(events.exception.nr, 6),
+	    TO(events.interrupt.shadow, 1) } },
+	{ "an NMI in STI's shadow", LONG, EVENTS, ANY,
+	  { TO(events.nmi.injected, 1), TO(events.interrupt.shadow, 2),
+	    ON(regs.rflags, FLAG_IF) } },
+	{ "system management mode", LONG, EVENTS, REFUSED_BY_OKVM,
+	  { ON(events.flags, KVM_VCPUEVENT_VALID_SMM), TO(events.smi.smm, 1) } },
+	{ "a payload, not enabled", LONG, EVENTS, REFUSED,
+	  { ON(events.flags, KVM_VCPUEVENT_VALID_PAYLOAD) } },
+	{ "a start-up vector", LONG, EVENTS, RUNS,
+	  { ON(events.flags, KVM_VCPUEVENT_VALID_SIPI_VECTOR), TO(events.sipi_vector, ~0u) } },
 	{ "an NMI in an NMI", LONG, EVENTS, ANY,
 	  { TO(events.nmi.injected, 1), TO(events.nmi.masked, 1), TO(events.nmi.pending, 255) } },
-	{ "an NMI in a shadow", LONG, EVENTS, ANY,
+	{ "an NMI in MOV SS's shadow", LONG, EVENTS, FAILS_ON_VMX,
 	  { TO(events.nmi.injected, 1), TO(events.interrupt.shadow, 3) } },
 	{ "all kinds at once", LONG, EVENTS, ANY,
 	  { TO(events.exception.injected, 1), TO(events.exception.nr, 1),
@@ -462,6 +576,9 @@ static const struct bad table[] = {
 	{ "DR7 of 33 bits", LONG, DEBUG, REFUSED, { ON(debug.dr7, HIGH) } },
 	{ "DR6 all zeros", LONG, DEBUG, RUNS, { TO(debug.dr6, 0) } },
 	{ "DR7 all zeros", LONG, DEBUG, RUNS, { TO(debug.dr7, 0) } },
+	{ "DR6 all ones", LONG, DEBUG, RUNS, { TO(debug.dr6, 0xffffffff) } },
+	{ "general detect", LONG, DEBUG, RUNS, { ON(debug.dr7, 0x2000) } },
+	{ "DR7's reserved bits", LONG, DEBUG, ANY, { ON(debug.dr7, 0xd000) } },
 	{ "DR7 all ones", LONG, DEBUG, ANY, { TO(debug.dr7, 0xffffffff) } },
 	{ "breakpoint not canonical", LONG, DEBUG, ANY,
 	  { TO(debug.db[0], NOT_CANONICAL), ON(debug.dr7, 0x3) } },
@@ -484,6 +601,11 @@ static const struct bad table[] = {
 	  { TO(msr.index, MSR_KERNEL_GS_BASE), TO(msr.data, NOT_CANONICAL) } },
 	{ "FS_BASE", LONG, MSR, REFUSED,
 	  { TO(msr.index, MSR_FS_BASE), TO(msr.data, NOT_CANONICAL) } },
+	{ "GS_BASE", LONG, MSR, REFUSED,
+	  { TO(msr.index, MSR_GS_BASE), TO(msr.data, NOT_CANONICAL) } },
+	{ "CSTAR", LONG, MSR, REFUSED, { TO(msr.index, MSR_CSTAR), TO(msr.data, NOT_CANONICAL) } },
+	{ "SYSENTER_ESP", LONG, MSR, ANY,
+	  { TO(msr.index, MSR_SYSENTER_ESP), TO(msr.data, NOT_CANONICAL) } },
 	{ "SYSENTER_EIP", LONG, MSR, ANY,
 	  { TO(msr.index, MSR_SYSENTER_EIP), TO(msr.data, NOT_CANONICAL) } },
 	{ "SYSENTER_CS of 64 bits", LONG, MSR, ANY,
@@ -497,6 +619,13 @@ static const struct bad table[] = {
 	  { TO(msr.index, MSR_APIC_BASE), TO(msr.data, ~0ull) } },
 	{ "SPEC_CTRL of 64 bits", LONG, MSR, REFUSED_BY_OKVM,
 	  { TO(msr.index, 0x48), TO(msr.data, ~0ull) } },
+	{ "DEBUGCTL", LONG, MSR, REFUSED_BY_OKVM, { TO(msr.index, 0x1d9), TO(msr.data, ~0ull) } },
+	{ "PERF_GLOBAL_CTRL", LONG, MSR, REFUSED_BY_OKVM,
+	  { TO(msr.index, 0x38f), TO(msr.data, ~0ull) } },
+	{ "XSS", LONG, MSR, REFUSED_BY_OKVM, { TO(msr.index, 0xda0), TO(msr.data, ~0ull) } },
+	{ "MTRRs of type 2", LONG, MSR, REFUSED, { TO(msr.index, 0x2ff), TO(msr.data, 2) } },
+	{ "an MTRR beyond memory", LONG, MSR, REFUSED,
+	  { TO(msr.index, 0x200), TO(msr.data, 1ull << 62) } },
 	{ "an MSR of nobody", LONG, MSR, REFUSED, { TO(msr.index, 0x12345678), TO(msr.data, 0) } },
 	/* multiprocessing state */
 	{ "an unknown state", LONG, MP, REFUSED, { TO(mp.mp_state, 11) } },
@@ -512,14 +641,36 @@ static void apply(struct machine *m, const struct edit *e)
 	memcpy((char *)m + e->offset, &value, e->size);
 }
 
+/* What else the row has differs from the good state, but is nothing to refuse. */
+static void set_others(const struct bad *row, struct machine *bad)
+{
+	for (enum part part = 0; part < PARTS; part++)
+		if (part != row->part && !same_part(part, bad, &good))
+			TEST_ASSERT(!set_part(part, bad), "%s: %s", row->name, parts[part].name);
+}
+
+static void check_failure(const char *name, enum verdict verdict)
+{
+	uint64_t reason = vcpu->run->fail_entry.hardware_entry_failure_reason;
+	uint32_t cpu = vcpu->run->fail_entry.cpu;
+
+	if (!intel)
+		TEST_ASSERT(reason == SVM_INVALID, "%s: reason %#lx", name, reason);
+	else if (verdict == FAILS_ON_VMX)
+		TEST_ASSERT(reason == INVALID_STATE, "%s: reason %#lx", name, reason);
+	else if (verdict == BAD_CONTROL)
+		TEST_ASSERT(reason == INVALID_CONTROL, "%s: reason %#lx", name, reason);
+	TEST_ASSERT(cpu < sysconf(_SC_NPROCESSORS_CONF), "%s: on CPU %u", name, cpu);
+}
+
 /* MSRs that the table sets are put back to what they were. */
 static void check_row(const struct bad *row)
 {
 	uint64_t old_msr = 0;
 	enum verdict verdict = row->verdict;
+	bool refused, had, must_fail;
 	struct machine bad;
 	const char *end;
-	bool refused, had;
 
 	if (verdict == REFUSED_ON_INTEL)
 		verdict = intel ? REFUSED_BY_OKVM : RUNS;
@@ -534,6 +685,7 @@ static void check_row(const struct bad *row)
 	for (unsigned int i = 0; i < 4 && row->edits[i].size; i++)
 		apply(&bad, &row->edits[i]);
 	had = row->part == MSR && vcpu_try_get_msr(vcpu, bad.msr.index, &old_msr) == 1;
+	set_others(row, &bad);
 	refused = set_part(row->part, &bad);
 	if (verdict == REFUSED)
 		TEST_ASSERT(refused && (row->part == MSR || errno == EINVAL), "%s: not refused",
@@ -543,8 +695,12 @@ static void check_row(const struct bad *row)
 		diag("%s: %s", row->name, end);
 	if (verdict == RUNS)
 		TEST_ASSERT(!strcmp(end, "io"), "%s: %s", row->name, end);
-	if (verdict == FAILS_ON_VMX && vmx_decides)
+	must_fail = (verdict == FAILS_ON_VMX && vmx_decides) ||
+		    (verdict == BAD_CONTROL && intel && host_is_bochs());
+	if (must_fail)
 		TEST_ASSERT(!strcmp(end, "entry failed"), "%s: %s", row->name, end);
+	if (!strcmp(end, "entry failed"))
+		check_failure(row->name, verdict);
 	if (had && !refused)
 		vcpu_set_msr(vcpu, bad.msr.index, old_msr);
 	runs_well(row->name);
@@ -592,6 +748,31 @@ TEST(msrs)
 TEST(multiprocessing_state)
 {
 	check_part(MP);
+}
+
+/* Those in memory are not looked at before the guest runs. */
+TEST(entries_of_pae_paging)
+{
+	static const uint8_t bits[] = { 1, 2, 5, 6, 7, 8, 52, 62 };
+	char name[30];
+
+	start();
+	make_good(PAE);
+	for (unsigned int i = 0; i < sizeof(bits); i++) {
+		const char *end;
+
+		snprintf(name, sizeof(name), "bit %u of a PDPTE", bits[i]);
+		runs_well(name);
+		finish_exit();
+		set_right(name);
+		((uint64_t *)(memory + PDPT_GPA))[3] |= 1ull << bits[i];
+		end = run_badly(name, ENDS_US);
+		if (kvm_is_okvm() && vmx_decides)
+			TEST_ASSERT(!strcmp(end, "entry failed"), "%s: %s", name, end);
+		if (!strcmp(end, "entry failed"))
+			check_failure(name, FAILS_ON_VMX);
+	}
+	runs_well(name);
 }
 
 /* ---- and whatever else there may be ---- */

@@ -104,10 +104,10 @@ void vmx_inject_exception(struct okvm_vcpu *vcpu)
 	} else {
 		info |= INTR_TYPE_HARD_EXCEPTION;
 	}
-	/* Real mode pushes no error code, and an entry insists on that. */
+	/* Real mode pushes no error code, and an entry insists on that, and on 16 bits. */
 	if (e->has_error && vcpu->cr0 & X86_CR0_PE) {
 		info |= INTR_INFO_DELIVER_CODE_MASK;
-		vmcs_write(VM_ENTRY_EXCEPTION_ERROR_CODE, e->error);
+		vmcs_write(VM_ENTRY_EXCEPTION_ERROR_CODE, (u16)e->error);
 	}
 	put_event(vcpu, info);
 }

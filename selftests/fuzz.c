@@ -14,7 +14,7 @@
 #include <sys/eventfd.h>
 #include <sys/time.h>
 
-#define RUNS		200
+#define RUNS		60
 #define STEPS		24
 #define WORDS		8
 #define KEPT		512

@@ -149,9 +149,12 @@ void dirty_ring_push(struct okvm_vcpu *vcpu, const struct okvm_slot *slot, u64 o
 		entry = &ring->entries[ring->next & (entries_of(vcpu->vm) - 1)];
 		WRITE_ONCE(entry->slot, slot->id);
 		WRITE_ONCE(entry->offset, offset);
-		/* User space sees the flag after they are filled; a reset sees next after both. */
+		/*
+		 * Who sees the flag sees the rest: user space what is in the entry, and a reset
+		 * that it asks for at once that there is one more.
+		 */
+		WRITE_ONCE(ring->next, ring->next + 1);
 		smp_store_release(&entry->flags, KVM_DIRTY_GFN_F_DIRTY);
-		smp_store_release(&ring->next, ring->next + 1);
 	}
 	if (okvm_dirty_ring_full(vcpu))
 		okvm_request(vcpu, REQ_RING_FULL);
